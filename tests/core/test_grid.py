@@ -19,29 +19,9 @@ from deepcams.core.grid import (
     trim_to_cells,
 )
 from deepcams.methods.spatial.coarsen import coarsen
+from grids import coarse_regions
 
 COARSE, FINE = Grid.globe(0.75), Grid.globe(0.25)
-
-
-@st.composite
-def coarse_regions(draw: st.DrawFn) -> Grid:
-    """Whole-cell regions of a 7.5 degree world: at poles, across Greenwich and the dateline, and global belts."""
-    step = draw(st.sampled_from([0.75, 7.5, 10.0, 22.5]))
-    last, around = round(180 / step), round(360 / step)
-    rows = draw(st.integers(2, min(9, last + 1)))
-    north = draw(
-        st.one_of(st.just(0), st.just(last + 1 - rows), st.integers(0, last + 1 - rows))
-    )
-    if draw(st.booleans()) and step > 1:
-        return Grid(step, north, 0, rows, around)
-    columns = draw(st.integers(2, min(9, around - 1)))
-    west = draw(
-        st.one_of(
-            st.sampled_from([-1, 0, 1, around // 2 - 1, around // 2]),
-            st.integers(0, around - 1),
-        )
-    )
-    return Grid(step, north, west, rows, columns).canonical()
 
 
 def test_the_globes_are_those_of_cams_and_geos_cf() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deepcams.core.times import MEAN_STAMP
+from deepcams.planning.forecast import options_of_all
 from deepcams.planning.script import Batch, batch_script
+from deepcams.readers import SOURCE
 
 BATCH = Batch(
     inputs=["my cams/", "b.nc"],
@@ -86,3 +90,17 @@ def test_memory_and_time_have_margins_and_are_rounded_up() -> None:
     assert "#PBS -l select=1:ncpus=2:mem=1500mb:ngpus=1" in long
     assert "#PBS -J 1-8" in long
     assert "#PBS -J" not in batch_script(replace(BATCH, parts=1), "pbs")
+
+
+def test_options_before_the_verb_are_in_the_script() -> None:
+    def before() -> list[str]:
+        SOURCE.set("cams")
+        MEAN_STAMP.set("end")
+        return options_of_all()
+
+    options = copy_context().run(before)
+    assert options == ["--mean-stamp", "end", "--source", "cams"]
+    command = "    deepcams --mean-stamp end --source cams downscale "
+    assert command in batch_script(replace(BATCH, before=options))
+    assert options_of_all() == []
+    assert '    deepcams downscale "${INPUT[@]}"' in batch_script(BATCH)

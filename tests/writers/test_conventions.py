@@ -16,6 +16,7 @@ import xarray as xr
 import zarr
 
 from deepcams.downscaling.job import downscale_to
+from deepcams.downscaling.output_identity import provenance
 
 MakeField = Callable[..., xr.DataArray]
 LINEAR = {"temporal": "linear", "spatial": "bicubic"}
@@ -218,3 +219,20 @@ def test_ncdump_reads_it(outputs: dict[str, Path], name: str) -> None:
     told = _tool("ncdump", "-h", outputs[name])
     assert "float pm2p5(time, latitude, longitude)" in told
     assert 'pm2p5:ancillary_variables = "status"' in told
+
+
+@pytest.mark.parametrize(
+    ("source", "acknowledged"),
+    [
+        ("CAMS global reanalysis (EAC4)", "Contains modified Copernicus Atmosphere"),
+        ("NASA GEOS-CF version 1", "Made from NASA GEOS-CF version 1, 2019"),
+        ("a simulated world in CAMS's layout, no real data", "Simulated, no real data"),
+    ],
+)
+def test_only_what_is_made_from_cams_acknowledges_it(
+    source: str, acknowledged: str
+) -> None:
+    times = np.array(["2019-03-08T00", "2019-03-08T03"], "M8[ns]")
+    found = provenance({"inputs": []}, "deepcams", "PM2.5", source, times)
+    assert found["acknowledgement"].startswith(acknowledged)
+    assert ("Copernicus" in found["license"]) == source.startswith("CAMS")

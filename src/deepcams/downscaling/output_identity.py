@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ from deepcams.writers import Target
 INNESS = "Inness et al. 2019, Atmospheric Chemistry and Physics 19, 3515-3556, https://doi.org/10.5194/acp-19-3515-2019"
 XIAO = "Xiao et al. 2022, Science of the Total Environment 848, 157747, https://doi.org/10.1016/j.scitotenv.2022.157747"
 LICENCE = "Licence to use Copernicus Products, https://www.copernicus.eu/en/access-data/copyright-and-licences"
+_UNNAMED = "3-hourly fields on a coarser grid"
+_COPERNICUS = re.compile(rf"CAMS|Copernicus|EAC4|^{_UNNAMED}$")
+"""Sources whose data are Copernicus products; fields from Python that name no source are taken for CAMS."""
 
 
 def describe_inputs(paths: Sequence[str | Place]) -> list[dict[str, Any]]:
@@ -147,7 +151,7 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         command: command line for the history attribute.
     """
     species = label(str(plan.field.name))
-    source = str(plan.field.attrs.get("source", "3-hourly fields on a coarser grid"))
+    source = str(plan.field.attrs.get("source", _UNNAMED))
     cadence = "hourly " if plan.chain.hourly else ""
     summary = (
         f"Surface {species} on a {plan.crop.grid.spacing} degree grid, {cadence}downscaled from {source} "
@@ -196,7 +200,7 @@ def provenance(
         program = "none: simulated"
         acknowledgement = "Simulated, no real data"
         license_text = "none needed: simulated"
-    elif SOURCE.get() not in (None, "cams"):
+    elif SOURCE.get() not in (None, "cams") or not _COPERNICUS.search(source):
         program = source
         acknowledgement = f"Made from {source}, {_years(times)}"
         license_text = f"that of {source}"

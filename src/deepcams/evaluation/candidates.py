@@ -1,9 +1,9 @@
-"""How methods are named in tables, and what a name stands for.
+"""Names of methods in tables, and the methods they stand for.
 
-``flow``                            a method in time
-``log-bicubic``                     a method in space, as it is
-``log-bicubic+conserve``            the same, made to keep the coarse means
-``log-bicubic+conserve-then-flow``  both, in the order in which they work (task ``joint``)
+``flow``                            a temporal method
+``log-bicubic``                     a spatial method
+``log-bicubic+conserve``            the same, adjusted to conserve the coarse means
+``log-bicubic+conserve-then-flow``  both, in the order in which they are applied (task ``joint``)
 
 The names are those of the registries, so whatever is registered can be evaluated.
 """
@@ -37,21 +37,21 @@ CORRECT_BASELINE: dict[str, str] = {
     "spatial": "bicubic",
     "joint": f"linear{THEN}bicubic",
 }
-"""What skill is measured against: never the paper's reversed equation 9."""
+"""Baseline of skill scores by task: never the paper's equation 9 as printed (weights swapped)."""
 
 _BASELINES = {"linear", "linear-eq9", "bilinear", "bicubic"}
 _ONLY_IN_TIME = {"linear-eq9"}
-"""Left out of the joint task unless asked for: its one purpose is the paper's Table 2."""
+"""Excluded from the joint task by default: it only serves the paper's Table 2."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A named method, ready to work.
+    """A named method with its downscalers.
 
     Attributes:
         name: canonical name, as in the tables.
         kind: ``baseline``, ``training-free`` or ``network``.
-        parts: downscalers in the order in which they work, each with its own name.
+        parts: names and downscalers, in the order in which they are applied.
     """
 
     name: str
@@ -68,9 +68,9 @@ def _is_joint(name: str) -> bool:
 
 
 def _known(task: Task, factor: int = FACTOR) -> list[str]:
-    """All names that fit a task: what is registered, and the networks whose weights are at hand.
+    """Return all names that fit a task: registered methods, and networks with one set of weights available.
 
-    Networks in space learned one factor, and are no candidates with another.
+    Spatial networks were trained for one factor and are left out for any other.
     """
     networks = [name for name in with_weights() if len(weights_of(name)) == 1]
     if factor != FACTOR:
@@ -88,7 +88,7 @@ def _known(task: Task, factor: int = FACTOR) -> list[str]:
 
 
 def _is_default(name: str, task: Task) -> bool:
-    """Return whether a method is evaluated by default; of a network's several weights, those of its own name are."""
+    """Return whether a method is evaluated by default: for a network, only the weights with its own name are."""
     if task == "joint" and name in _ONLY_IN_TIME:
         return False
     plain = name.removesuffix(CONSERVE)
@@ -96,7 +96,7 @@ def _is_default(name: str, task: Task) -> bool:
 
 
 def _fitting(name: str, task: Task, factor: int) -> str:
-    """The name, if the task knows it or it is a checkpoint of a kind that fits."""
+    """Return the name if it is a method or a checkpoint that fits the task; raise otherwise."""
     plain = name.removesuffix(CONSERVE)
     where = f"--methods for the task {task}"
     if not is_checkpoint(plain):
@@ -118,21 +118,21 @@ def expand(
     conserve: Conserve = "as-named",
     factor: int = FACTOR,
 ) -> list[str]:
-    """Turn what a person asks for into the methods of a task, each once.
+    """Expand the names given by a user into the methods of a task, without duplicates.
 
     Args:
-        names: method names; ``None`` for all that fit the task (of a network only the weights of its own name). For
-            ``joint``, names of single methods stand for all chains of those in time with those in space; a chain can be
-            named itself.
+        names: method names; ``None`` for all that fit the task (for a network, only the weights with its own name).
+            For ``joint``, single names stand for all chains of a temporal and a spatial method among them; chains can
+            also be named directly.
         task: ``temporal``, ``spatial`` or ``joint``.
-        order: which chains single names stand for; with ``both``, interpolations that are linear in time and in
-            space, whose order changes nothing, are taken once.
-        conserve: methods in space as they are named, each also conserving (``both``), all conserving (``always``)
-            or none (``never``).
+        order: order of the chains made from single names; with ``both``, chains of two linear interpolations, whose
+            order has no effect, are included once.
+        conserve: spatial methods as named (``as-named``), with and without conservation (``both``), all with
+            (``always``) or all without (``never``).
         factor: fine nodes per coarse node.
 
     Raises:
-        InputError: an unknown name, or one that does not fit the task.
+        InputError: a name is unknown or does not fit the task.
     """
     choose("--task", task, get_args(Task))
     choose("--order", order, get_args(Orders))
@@ -227,16 +227,16 @@ def make(
     factor: int = FACTOR,
     variable: str | None = None,
 ) -> Method:
-    """The method of a name as :func:`expand` gives them.
+    """Return the method for a name returned by :func:`expand`.
 
     Args:
-        name: of one method, or of a chain.
-        parts: downscalers that exist already, by name; those built here are added.
-        factor: of methods in space.
-        variable: of the truth; ``None``: not compared with what networks learned.
+        name: name of one method, or of a chain.
+        parts: existing downscalers by name; new ones are added.
+        factor: refinement factor of spatial methods.
+        variable: variable of the truth; ``None``: not compared with the variable that networks were trained on.
 
     Raises:
-        InputError: unknown names, a network and another factor or variable than it learned.
+        InputError: a name is unknown, or a network was trained for another factor or variable.
         MissingExtraError: the method needs an optional dependency that is not installed.
     """
     parts = {} if parts is None else parts
@@ -248,7 +248,7 @@ def make(
 def _part(
     name: str, parts: dict[str, Downscaler], factor: int, variable: str | None
 ) -> Downscaler:
-    """One downscaler of a chain: built once, and shared by a method and its conserving kind."""
+    """Return one downscaler of a chain; it is built once and shared by a method and its conserving variant."""
     if name not in parts:
         plain = name.removesuffix(CONSERVE)
         if plain != name:
@@ -273,9 +273,9 @@ def make_all(
     factor: int = FACTOR,
     variable: str | None = None,
 ) -> list[Method]:
-    """The methods of all names, each part of them built once.
+    """Return the methods of all names; each part is built once.
 
-    Unless they were asked for by name, those that cannot be loaded, or learned another variable, are left out.
+    Methods that cannot be loaded or were trained on another variable are left out, unless ``asked_for``.
     """
     methods, parts = [], dict[str, Downscaler]()
     for name in names:

@@ -1,4 +1,4 @@
-"""Published levels that a model's scores are held against, each with its source."""
+"""Published performance criteria for model scores, each with its source."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from deepcams.evaluation.tables import Row
 
 @dataclass(frozen=True)
 class Criterion:
-    """A level of performance: met where no score is farther from its best value than its bound.
+    """A performance criterion: met if no score is farther from its best value than its bound.
 
     Attributes:
         name: ``goal``: near the best a model can be expected to reach; ``criteria``: acceptable.
-        bounds: score -> bound: of R the least value, of others the largest magnitude.
-        species: that it was made for, by deepcams' names.
-        averages: of the pairs: ``hour``, ``day``, ``year``.
-        source: the work that proposes it.
-        note: what a reader should know of it.
+        bounds: bounds by score: smallest value for R, largest magnitude for others.
+        species: species that it applies to, by their deepcams names.
+        averages: averaging of the pairs that it applies to: ``hour``, ``day``, ``year``.
+        source: reference.
+        note: caveat for readers.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Criterion:
     note: str = ""
 
     def met(self, scores: Row) -> bool | None:
-        """Return whether scores meet it; ``None`` where one is undefined."""
+        """Return whether scores meet the criterion; ``None`` if one is undefined."""
         found = []
         for key, bound in self.bounds.items():
             value = scores.get(key)
@@ -41,7 +41,7 @@ class Criterion:
         return all(found)
 
     def words(self) -> str:
-        """Return its bounds in words."""
+        """Return the bounds as text."""
         parts = []
         for key, bound in self.bounds.items():
             forms = {
@@ -92,11 +92,11 @@ CRITERIA = (
         _UNREAD,
     ),
 )
-"""The one list."""
+"""All criteria."""
 
 
 def that_apply(species: str, average: str) -> list[Criterion]:
-    """Return the levels that were made for a species and an averaging of its pairs."""
+    """Return the criteria that apply to a species and an averaging of its pairs."""
     return [
         each
         for each in CRITERIA

@@ -1,6 +1,6 @@
-"""The simulation experiment: hide a part of the truth, let methods restore it, and score them.
+"""The simulation experiment: hide part of the truth, restore it with methods, and score them.
 
-The truth streams through in blocks of a few hours, so that a year needs no more memory than a day.
+The truth is processed in blocks of a few hours, so that a year needs no more memory than a day.
 """
 
 from __future__ import annotations
@@ -53,28 +53,28 @@ Resolution = Literal["fine", "coarse"]
 Weighting = Literal["plain", "area"]
 
 MARGIN = 12.0
-"""Degrees beyond a box that methods see and that are not scored."""
+"""Default margin around a box that methods see but that is not scored, degrees."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is hidden, and how the methods are scored.
+    """Settings of an experiment: what is hidden, and how methods are scored.
 
     Attributes:
-        task: ``temporal``: of each 3 hours the first is kept and the two between are predicted. ``spatial``: each hour
-            is degraded, and refined. ``joint``: the degraded first of each 3 hours is kept, and the two between are
-            predicted at the fine resolution.
-        degradation: how fine becomes coarse (:mod:`deepcams.methods.spatial.coarsen`).
-        resolution: where the temporal task takes place: on the truth's own grid, or on the coarsened one.
-        bbox: nodes that are scored, W S E N in degrees; ``None`` for all.
-        margin: degrees beyond the box that methods may see, where there is data; 0 cuts at the box.
-        weighting: ``plain`` (every node counts the same, as in the paper) or ``area``.
-        clip: values above count as this on both sides, ug m-3; ``None`` for no clip.
-        block: frames that are in memory at once, about; the two around them are as well.
-        thresholds: of events, ug m-3, increasing.
-        keep_every: in tasks in time one of so many frames is kept, and the others are predicted, whatever the truth's
-            cadence: 2 makes the analyses of a 3-hourly record the truth. Default: the first of each 3 hours.
-        factor: fine nodes per coarse node where the truth is degraded: 3, or 5.
+        task: ``temporal``: the first of each 3 hours is kept and the two others are predicted. ``spatial``: each hour
+            is coarsened and refined again. ``joint``: the first of each 3 hours is kept, coarsened, and the two others
+            are predicted at the fine resolution.
+        degradation: how fine fields are coarsened (:mod:`deepcams.methods.spatial.coarsen`).
+        resolution: grid of the temporal task: the truth's own grid (``fine``), or the coarsened one (``coarse``).
+        bbox: box of the scored nodes, W S E N in degrees; ``None`` for all.
+        margin: margin around the box that methods may see, where data exist, degrees; 0 cuts at the box.
+        weighting: ``plain`` (equal weights, as in the paper) or ``area``.
+        clip: upper bound applied to both truth and method, ug m-3; ``None`` for no clipping.
+        block: approximate number of frames in memory at once, not counting the two around them.
+        thresholds: event thresholds, ug m-3, increasing.
+        keep_every: in temporal tasks every so many frames one is kept and the others are predicted, whatever the
+            truth's time step: with 2, a 3-hourly record can be the truth. Default: the first of each 3 hours.
+        factor: fine nodes per coarse node, 3 or 5.
     """
 
     task: Task = "temporal"
@@ -126,16 +126,16 @@ class Experiment:
 
     @property
     def in_time(self) -> bool:
-        """Whether methods see only the first of each 3 hours."""
+        """Whether methods see only the kept frames."""
         return self.task != "spatial"
 
     @property
     def span(self) -> int:
-        """Frames from one that is kept to the next."""
+        """Number of frames from one kept frame to the next."""
         return self.keep_every or SPAN
 
     def cadence(self, times: np.ndarray) -> np.timedelta64:
-        """Return the step between the truth's frames in tasks in time: an hour, or what the truth has."""
+        """Return the time step of the truth in temporal tasks: an hour, or with ``keep_every`` the truth's own."""
         if self.keep_every is None or times.size < 2:
             return HOUR
         return np.diff(times).min()
@@ -146,13 +146,13 @@ class Experiment:
         return self.task != "temporal" or self.resolution == "coarse"
 
     def scored(self, grid: Grid) -> tuple[Grid, slice, np.ndarray]:
-        """Return the part of a grid that is scored, and its rows and columns."""
+        """Return the scored part of a grid, with its rows and columns."""
         if self.bbox is None:
             return grid, slice(0, grid.rows), np.arange(grid.columns)
         return grid.select(self.bbox, "--bbox")
 
     def diagnostics(self, grid: Grid) -> list[Diagnostic]:
-        """Return the diagnostics of the part of a grid that is scored."""
+        """Return the diagnostics for the scored part of a grid."""
         part = self.scored(grid)[0]
         weights = part.row_areas[:, None] if self.weighting == "area" else None
         return diagnostics(
@@ -163,10 +163,10 @@ class Experiment:
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
-    """Return thresholds as people write them: numbers with commas between.
+    """Parse thresholds: numbers separated by commas.
 
     Raises:
-        InputError: one is no number.
+        InputError: a threshold is not a number.
     """
     try:
         return tuple(float(each) for each in text.split(","))
@@ -177,19 +177,19 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Result:
-    """Scores of all methods, and what kind each is.
+    """Scores and kinds of all methods.
 
     Attributes:
-        experiment: as it was run.
+        experiment: settings of the experiment.
         table: scores by method and month.
-        kinds: method -> kind, in the order in which they were asked for.
-        baseline: the method that skill is measured against (it may not be among ``kinds``).
-        truth: one phrase about the truth: grid and times.
-        scored: one phrase about the nodes that were scored.
-        figures: method -> the figures of its diagnostics by key; NaN where undefined.
-        details: diagnostic -> its rows, each with its method; undefined figures are ``None``.
-        gaps: one phrase for each diagnostic that there can be none of.
-        cadence: hours between the truth's frames, in tasks in time.
+        kinds: kind by method, in the requested order.
+        baseline: baseline of the skill scores (may not be in ``kinds``).
+        truth: one phrase on the truth: grid and times.
+        scored: one phrase on the scored nodes.
+        figures: figures of the diagnostics by method and key; NaN where undefined.
+        details: rows by diagnostic, each with its method; undefined figures are ``None``.
+        gaps: one phrase per diagnostic that is undefined or incomplete.
+        cadence: time step of the truth in temporal tasks, hours.
     """
 
     experiment: Experiment
@@ -225,16 +225,16 @@ def _with_margin(bbox: Box, margin: float) -> Box:
 
 
 def what_methods_see(truth: xr.DataArray, experiment: Experiment) -> xr.DataArray:
-    """The part of the truth that methods may see: the box and its margin, in whole cells where it is degraded.
+    """Return the part of the truth that methods may see: the box and its margin, in whole cells if coarsened.
 
     Raises:
-        InputError: the box holds no node, or no whole cell.
+        InputError: the box contains no node, or no whole cell.
     """
     inside = experiment.scored(grid_of(truth))[0].shape
     if experiment.bbox is not None:
         try:
             truth = _cut(truth, _with_margin(experiment.bbox, experiment.margin))
-        except InputError:  # with its margin the box may meet a region's both ends
+        except InputError:  # with its margin the box may touch both ends of a region
             truth = _cut(truth, experiment.bbox)
     if not experiment.degraded:
         return truth
@@ -253,14 +253,13 @@ def what_methods_see(truth: xr.DataArray, experiment: Experiment) -> xr.DataArra
 
 
 def blocks(times: np.ndarray, experiment: Experiment) -> list[slice]:
-    """Which frames are worked on together.
+    """Return the blocks of frames that are processed together.
 
-    For tasks in time a block runs from one kept frame to another; the first frame after each gap in the record is
-    kept, and then one of each :attr:`Experiment.span`. Frames at the end of a run that no kept frame follows are not
-    predicted.
+    In temporal tasks a block begins and ends with a kept frame; the first frame after each gap in the record is kept,
+    and then every :attr:`Experiment.span`-th. Frames after the last kept frame of a run are not predicted.
 
     Raises:
-        InputError: the task needs four consecutive hours, and there are none.
+        InputError: the record has too few consecutive frames for the task (four by default).
     """
     span, block = experiment.span, experiment.block
     if not experiment.in_time:
@@ -298,7 +297,7 @@ def blocks(times: np.ndarray, experiment: Experiment) -> list[slice]:
 def with_frames_around(
     times: np.ndarray, block: slice, experiment: Experiment
 ) -> np.ndarray:
-    """Return the indices of a block's frames, and of the kept frames before and after it where the record has them."""
+    """Return the indices of a block's frames and, where the record has them, the kept frames before and after it."""
     inside = np.arange(block.start, block.stop)
     if not experiment.in_time:
         return inside
@@ -315,7 +314,7 @@ def with_frames_around(
 def _results(
     source: xr.DataArray, methods: Sequence[Method], times: np.ndarray
 ) -> Iterator[tuple[Method, xr.DataArray]]:
-    """What each method makes of the source; chains that begin with the same part share its result."""
+    """Yield each method's result for the source; chains that begin with the same part share its result."""
     waiting = list(methods)
     while waiting:
         first, part = waiting[0].parts[0]
@@ -334,14 +333,13 @@ def score_block(
     experiment: Experiment,
     inside: slice = slice(None),
 ) -> Table:
-    """Score methods on a few frames that are in memory.
+    """Score methods on a block of frames in memory.
 
     Args:
-        seen: truth that methods may see: one of :func:`blocks`, which in tasks in time begins and ends with kept
-            frames, and the kept frames around it.
-        methods: to score.
-        experiment: how.
-        inside: the frames of the block.
+        seen: truth that methods may see: one of :func:`blocks`, and in temporal tasks the kept frames around it.
+        methods: methods to score.
+        experiment: settings of the experiment.
+        inside: slice of the block's frames in ``seen``.
     """
     coarse = seen
     if experiment.degraded:
@@ -388,7 +386,7 @@ class Scoring(Work[slice, Table, Table]):
     """The scoring of blocks, for workers.
 
     Args:
-        truth: canonical, lazy.
+        truth: canonical field, lazy.
         methods, experiment: see :func:`score_block`.
     """
 
@@ -423,14 +421,14 @@ def evaluate(
     """Score methods against a known truth.
 
     Args:
-        truth: canonical fine field; hourly for tasks in time, unless ``keep_every`` is given. Lazy fields are read
+        truth: canonical fine field; hourly for temporal tasks, unless ``keep_every`` is given. Lazy fields are read
             block by block.
-        experiment: the task and how it is scored.
+        experiment: task and scoring.
         methods: names (see :mod:`deepcams.evaluation.candidates`); ``None`` for all that fit the task.
-        order, conserve: what the names stand for (see :func:`deepcams.evaluation.candidates.expand`).
-        variable: name of the truth's species, for networks that learned another one; ``None``: not compared.
-        progress: called with blocks done and blocks in all.
-        workers: who scores the blocks; ``None``: this process. The scores are the same to the bit.
+        order, conserve: expansion of names (see :func:`deepcams.evaluation.candidates.expand`).
+        variable: variable of the truth, compared with that of each network; ``None``: not compared.
+        progress: callback, called with the number of blocks done and in total.
+        workers: workers that score the blocks; ``None``: this process. Scores are bit-identical.
 
     Raises:
         InputError: the truth does not fit the task, or a name is unknown.
@@ -438,7 +436,7 @@ def evaluate(
     task = experiment.task
     factor = experiment.factor if task != "temporal" else FACTOR
     chosen_names = expand(methods, task, order=order, conserve=conserve, factor=factor)
-    # What the truth cannot give is refused before any checkpoint is loaded.
+    # Check the truth before loading any checkpoint.
     seen = what_methods_see(truth, experiment)
     plan = blocks(seen.time.values, experiment)
     cadence = experiment.cadence(seen.time.values)
@@ -490,7 +488,7 @@ def evaluate(
 def diagnosed(
     table: Table, compared: Sequence[Diagnostic], methods: Sequence[str]
 ) -> tuple[dict[str, dict[str, float]], dict[str, list[Row]], tuple[str, ...]]:
-    """Return what follows from the sums of diagnostics: ``figures``, ``details`` and ``gaps`` of a :class:`Result`."""
+    """Compute ``figures``, ``details`` and ``gaps`` of a :class:`Result` from the sums of diagnostics."""
     figures: dict[str, dict[str, float]] = {method: {} for method in methods}
     details: dict[str, list[Row]] = {each.name: [] for each in compared}
     gaps = []
@@ -516,11 +514,11 @@ def open_truth(
 
     Args:
         paths: files, folders or globs, of any source that deepcams opens.
-        period: only the times in it (:meth:`deepcams.core.period.Period.parse`).
-        variable: another one than PM2.5.
+        period: times to use (:meth:`deepcams.core.period.Period.parse`).
+        variable: variable to read; ``None``: PM2.5.
 
     Raises:
-        InputError: nothing there can be opened, or no time lies in the period.
+        InputError: the paths cannot be opened, or no time lies in the period.
     """
     from deepcams.readers.open import find_field_files, open_files
 

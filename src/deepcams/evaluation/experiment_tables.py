@@ -1,4 +1,4 @@
-"""The results of an experiment as rows, as files, and as tables for people."""
+"""Results of an experiment as rows, as files, and as formatted tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 KINDS = {"baseline": "dim", "training-free": "cyan", "network": "magenta"}
-"""Kinds of methods, in the tables' order -> colour."""
+"""Colour by kind of method, in the order of the tables."""
 
 _COLUMNS = (
     Column("method", "method", folded=True),
@@ -44,24 +44,24 @@ _COLUMNS = (
     Column("skill", "skill", "+.1%"),
 )
 DRIFT = 0.001
-"""Relative drift of the mean from which the table tells of it."""
+"""Smallest relative drift of the mean that is reported."""
 _IN_FILES = {"CSI"}
-"""Scores that the terminal has no room for."""
+"""Scores shown in files only, for lack of width in the terminal."""
 _MOST_BY_MONTH = 4
-"""Methods whose months fit into 80 columns."""
+"""Largest number of methods whose monthly scores fit into 80 columns."""
 
 
 def rows(result: Result) -> list[Row]:
     """Return one row per method and month, and one per method over all months; undefined figures are ``None``.
 
     Args:
-        result: of :func:`deepcams.evaluation.evaluate`.
+        result: result of :func:`deepcams.evaluation.evaluate`.
 
     Returns:
-        method, period (``2019-03``, or ``all``) and figures (ug m-3, R and skill without unit) of each row.
+        rows with method, period (``2019-03``, or ``all``) and figures (ug m-3, R and skill without unit).
 
     ``R``, ``RMSE``, ``MAE``, ``bias`` and the ``_p99`` figures are averaged as in Xiao et al. 2022: over the samples
-    (frames) of a month, then over the months; ``_pooled`` ones come from all pairs in one. ``skill`` is
+    (frames) of a month, then over the months; ``_pooled`` ones are computed from all pairs together. ``skill`` is
     1 - MAE / MAE of the correct baseline (``linear``, ``bicubic``, ``linear-then-bicubic``), and
     ``skill_training_free`` the same against the best training-free method among the rows. The scores of
     :mod:`deepcams.evaluation.diagnostics` are in the rows over all months.
@@ -98,7 +98,7 @@ def rows(result: Result) -> list[Row]:
             row |= {f"{key}_p99_pooled": value for key, value in extreme.items()}
             row["skill"] = _skill(mae[name], mae[result.baseline])
             row["skill_training_free"] = _skill(mae[name], best)
-            # Diagnostics are of the whole period alone.
+            # Diagnostics exist for the whole period only.
             whole = result.figures.get(name, {}) if period == ALL else {}
             row |= {key: whole.get(key, math.nan) for key in _diagnostic_keys(result)}
             table.append(defined(row))
@@ -106,7 +106,7 @@ def rows(result: Result) -> list[Row]:
 
 
 def _diagnostic_keys(result: Result) -> list[str]:
-    """The scores of the diagnostics that the experiment makes."""
+    """Return the keys of the experiment's diagnostic scores."""
     return list(next(iter(result.figures.values()), {}))
 
 
@@ -119,7 +119,7 @@ def _skill(mae: float, reference: float) -> float:
 
 
 def document(result: Result) -> Row:
-    """Return everything that is written as JSON.
+    """Return the content of the JSON file.
 
     Args:
         result: of :func:`deepcams.evaluation.evaluate`.
@@ -149,7 +149,7 @@ def as_json(result: Result) -> str:
         result: of :func:`deepcams.evaluation.evaluate`.
 
     Returns:
-        what ``document`` returns, as text.
+        the result of ``document`` as text.
     """
     return to_json(document(result))
 
@@ -161,16 +161,16 @@ def as_csv(result: Result) -> str:
         result: of :func:`deepcams.evaluation.evaluate`.
 
     Returns:
-        a row for each method and month under one header; undefined figures are empty.
+        one row per method and month under one header; undefined figures are empty.
     """
     return to_csv(rows(result))
 
 
 def write(result: Result, folder: Path) -> list[Path]:
-    """Write scores.json, scores.csv, scores.md and a CSV for each diagnostic into a folder, which is made.
+    """Write scores.json, scores.csv, scores.md and a CSV per diagnostic into a folder, which is created if needed.
 
     Raises:
-        OutputError: it cannot be made or written to.
+        OutputError: the folder cannot be created or written to.
     """
     texts = {
         "scores.json": as_json(result),
@@ -188,7 +188,7 @@ def _by_mae(row: Row) -> float:
 
 
 def _over_all(table: list[Row]) -> list[Row]:
-    """Rows over all months: by kind, then the best first."""
+    """Return the rows over all months, sorted by kind, then best first."""
     chosen = [row for row in table if row["period"] == ALL]
     return sorted(
         chosen, key=lambda row: (list(KINDS).index(row["kind"]), _by_mae(row))
@@ -196,7 +196,7 @@ def _over_all(table: list[Row]) -> list[Row]:
 
 
 def _best_of(table: list[Row]) -> Marked:
-    """Return the best value of each column, to be marked; not where 0 is best, which many reach to within noise."""
+    """Return the best value of each column, to be marked; not if 0 is best, because many reach it within noise."""
     scores = known_scores() | of_diagnostics()
     best = {}
     for key in table[0] if table else ():
@@ -212,7 +212,7 @@ def _best_of(table: list[Row]) -> Marked:
 
 
 def _columns() -> list[Column]:
-    """The columns of the first table; those of other packages' scores come last."""
+    """Return the columns of the first table; scores of other packages come last."""
     scores, added = known_scores(), ADDED.names()
     chosen = [scores[key] for key in of_frames() if key in added]
     heads = [Column(each.key, each.head or each.key, each.form) for each in chosen]
@@ -220,7 +220,7 @@ def _columns() -> list[Column]:
 
 
 def _diagnostic_columns(result: Result) -> list[Column]:
-    """The columns of the second table; none without diagnostics."""
+    """Return the columns of the second table; empty without diagnostics."""
     scores = of_diagnostics()
     chosen = [scores[key] for key in _diagnostic_keys(result)]
     heads = [Column(each.key, each.head or each.key, each.form) for each in chosen]
@@ -228,7 +228,7 @@ def _diagnostic_columns(result: Result) -> list[Column]:
 
 
 def title(result: Result) -> str:
-    """Return the experiment in one line."""
+    """Describe the experiment in one line."""
     experiment = result.experiment
     hidden, hour = f"{experiment.span * result.cadence:g} h", f"{result.cadence:g} h"
     where = {
@@ -245,7 +245,7 @@ def title(result: Result) -> str:
 
 
 def explanation(result: Result, table: list[Row]) -> str:
-    """Return what the columns mean, in a few sentences."""
+    """Explain the columns in a few sentences."""
     samples = sorted({row["samples"] for row in table})
     skipped = max(row["skipped"] for row in table)
     months = len(result.table.months)
@@ -295,7 +295,7 @@ def as_markdown(result: Result) -> str:
         result: of :func:`deepcams.evaluation.evaluate`.
 
     Returns:
-        a heading line, the table over all months, and the MAE by month where there are several.
+        a heading, the table over all months, and the MAE by month if there are several.
     """
     table, months = rows(result), result.table.months
     chosen = _over_all(table)
@@ -326,7 +326,7 @@ def as_markdown(result: Result) -> str:
 
 
 def for_terminal(result: Result) -> RenderableType:
-    """Return the table for people, 80 columns wide; by month below where there are several."""
+    """Return the table for the terminal, 80 columns wide, with a table by month below if there are several."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text

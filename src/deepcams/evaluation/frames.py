@@ -1,6 +1,6 @@
-"""Scores of frames: each sample's own figures, their means, and all pairs in one; they add.
+"""Additive scores of frames: figures of each sample, their means, and sums over all pairs.
 
-Any split of the work gives the same table: everything here is a frozen record with ``+``.
+All records here are frozen and support ``+``, so any split of the work gives the same table.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from deepcams.evaluation.scores import figures, of_frames, terms_of
 from deepcams.evaluation.sums import Pairs
 
 EXTREME_QUANTILE = 0.99
-"""Values of the truth above this quantile of their own sample count as extreme."""
+"""Quantile of a sample above which values of the truth count as extreme."""
 OF_EXTREMES = ("MAE", "RMSE", "bias")
-"""Scores that are also given over the extreme values alone."""
+"""Scores that are also computed over the extreme values only."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean that adds; undefined (NaN) contributions are left out of it."""
+    """An additive mean; undefined (NaN) contributions are ignored."""
 
     count: int = 0
     total: float = 0.0
@@ -40,28 +40,28 @@ class Mean:
 
     @property
     def value(self) -> float:
-        """The mean; NaN of nothing."""
+        """The mean; NaN without contributions."""
         return self.total / self.count if self.count else math.nan
 
 
 def added(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return two tables of things that add as one."""
+    """Add two mappings key by key."""
     both = {key: one[key] + other[key] for key in one.keys() & other.keys()}
     return {**one, **other, **both}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What one method has reached over any number of samples; adds.
+    """Additive scores of one method over any number of samples.
 
-    A sample is one frame. ``means`` are means of the samples' own figures (what the paper averages over a month);
-    ``pooled`` and ``pooled_extreme`` hold all pairs of all samples in one.
+    A sample is one frame. ``means`` are means of the samples' own figures (as the paper averages over a month);
+    ``pooled`` and ``pooled_extreme`` are sums over all pairs of all samples.
 
     Attributes:
-        samples: frames that were scored.
-        skipped: frames left out because the truth or the method was missing altogether.
-        missing: nodes left out in the scored frames because either side was missing there.
-        means: ``R``, .. and ``MAE_p99``, ..: means over the samples.
+        samples: number of scored frames.
+        skipped: number of frames left out because the truth or the method was entirely missing.
+        missing: number of nodes left out of scored frames because the truth or the method was missing.
+        means: means over the samples: ``R``, .. and ``MAE_p99``, ...
         pooled: sums over all pairs.
         pooled_extreme: sums over the pairs above their sample's 99th percentile.
     """
@@ -85,12 +85,12 @@ class Scores:
         )
 
     def mean(self, key: str) -> float:
-        """Return the mean of the samples' figures; NaN without any."""
+        """Return the mean of the samples' figures; NaN without samples."""
         return self.means.get(key, Mean()).value
 
 
 def extreme_threshold(truth: np.ndarray) -> float:
-    """Return the truth's 99th percentile over a sample's nodes with a value (each counts once); NaN of none."""
+    """Return the truth's 99th percentile over a sample's nodes with a value (unweighted); NaN if there is none."""
     values = truth[~np.isnan(truth)]
     return float(np.quantile(values, EXTREME_QUANTILE)) if values.size else math.nan
 
@@ -106,11 +106,11 @@ def score_sample(
     """Score one frame.
 
     Args:
-        truth, method: values of the same shape, ug m-3; NaN is missing, and left out on both sides.
-        weights: >= 0, of the same shape or one that broadcasts to it; ``None`` weighs every node 1.
-        clip: values above this count as this on both sides (the released DeepCAMS code has 800 ug m-3).
-        threshold: values of the truth above it are extreme; by default :func:`extreme_threshold` of ``truth``.
-            The threshold is compared with the truth before clipping.
+        truth, method: values of the same shape, ug m-3; nodes that are NaN in either are left out.
+        weights: >= 0, of the same shape or broadcastable to it; ``None``: 1 for every node.
+        clip: upper bound applied to both (800 ug m-3 in the released DeepCAMS code).
+        threshold: value of the truth, before clipping, above which it is extreme; default: :func:`extreme_threshold`
+            of ``truth``.
     """
     if threshold is None:
         threshold = extreme_threshold(truth)
@@ -123,7 +123,7 @@ def score_sample(
     if clip is not None:
         t, m = np.minimum(t, clip), np.minimum(m, clip)
     keys = of_frames()
-    # Whole frames are large: only what their scores read is summed.
+    # Frames are large: sum only the terms that the scores need.
     terms = terms_of(keys)
     pairs = Pairs.of(t, m, w, terms)
     above = Pairs.of(t[extreme], m[extreme], None if w is None else w[extreme], terms)
@@ -140,11 +140,11 @@ def score_sample(
 
 @dataclass(frozen=True)
 class Table:
-    """Scores by method and month, and what diagnostics add up over all months; adds.
+    """Additive scores by method and month, and sums of diagnostics over all months.
 
     Attributes:
-        scores: (method, month as ``YYYY-MM``) -> scores.
-        sums: (method, name of a diagnostic) -> its sums.
+        scores: scores by (method, month as ``YYYY-MM``).
+        sums: sums by (method, name of a diagnostic).
     """
 
     scores: Mapping[tuple[str, str], Scores] = field(default_factory=dict)
@@ -155,5 +155,5 @@ class Table:
 
     @property
     def months(self) -> list[str]:
-        """Months that hold samples, in order."""
+        """Months with samples, in order."""
         return sorted({month for _, month in self.scores})

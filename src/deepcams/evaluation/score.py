@@ -1,4 +1,4 @@
-"""What a score is, and those that other packages add (entry-point group ``deepcams.scores``)."""
+"""The definition of a score, and scores added by other packages (entry-point group ``deepcams.scores``)."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Score:
     """One score.
 
     Attributes:
-        key: its name in tables.
-        name: in words.
-        unit: empty where it has none.
-        better: which values are better; ``zero`` is nearer to zero, ``one`` nearer to one.
-        source: the work that defines it.
-        figure: its value from sums over pairs; NaN (or a division by zero) where it is undefined. ``None`` for scores
-            that are computed from something else.
-        terms: of :data:`deepcams.evaluation.sums.TERMS` that ``figure`` reads.
-        of_series: its values from the whole series of groups, (groups,); NaN where it is undefined.
-        of_frames: also a score of whole frames (``deepcams evaluate``).
-        form: how tables for people write it (as :func:`format` takes it).
-        head: of its column in tables for people; the key where empty.
+        key: name in tables.
+        name: descriptive name.
+        unit: unit; empty if dimensionless.
+        better: which values are better; ``zero``: nearer to zero, ``one``: nearer to one.
+        source: reference that defines it.
+        figure: computes the score from sums over pairs; NaN (or a division by zero) where undefined. ``None`` for
+            scores computed from something else.
+        terms: :data:`deepcams.evaluation.sums.TERMS` that ``figure`` needs.
+        of_series: computes the score from the whole series of groups, (groups,); NaN where undefined.
+        of_frames: whether it is also a score of whole frames (``deepcams evaluate``).
+        form: format specification in formatted tables (see :func:`format`).
+        head: column heading in formatted tables; if empty, the key.
     """
 
     key: str
@@ -49,29 +49,29 @@ class Score:
 
 
 ADDED = Registry("score", "deepcams.scores", {})
-"""Scores of other packages: each names a :class:`Score` whose key is its name."""
+"""Scores of other packages; each entry refers to a :class:`Score` whose key is the entry's name."""
 _COLUMNS = {
     *("task", "method", "kind", "period", "samples", "skipped", "missing", "skill"),
     *("product", "pairs", "view", "by", "group", "stations", "n", "slope", "intercept"),
 }
-"""Columns of the tables that no score may replace."""
+"""Column names that are reserved."""
 
 
 def added_scores(taken: Collection[str]) -> dict[str, Score]:
-    """Return the scores of other packages by key, sorted, but for keys that are taken.
+    """Return the scores of other packages by key, sorted, without keys that are taken.
 
     Raises:
-        DeepcamsError: one cannot be loaded, or is no score.
+        DeepcamsError: a score cannot be loaded, or is invalid.
     """
     names = [name for name in ADDED.names() if name not in taken]
     return {name: checked(name, ADDED.get(name)) for name in names}
 
 
 def checked(name: str, score: Any) -> Score:
-    """Return what another package registered under a name, if it is a score.
+    """Check the score that another package registered under a name, and return it.
 
     Raises:
-        DeepcamsError: it is none; what is wrong is said in one line.
+        DeepcamsError: the score is invalid; the message says why in one line.
     """
 
     def fault() -> str:
@@ -95,10 +95,10 @@ def checked(name: str, score: Any) -> Score:
 
 
 def value_of(score: Score, of: Pairs | Series) -> Any:
-    """Return a score of sums over pairs (a number, or an array of their shape), or of whole series: (groups,).
+    """Compute a score from sums over pairs (a number, or an array of their shape), or from whole series: (groups,).
 
     Raises:
-        DeepcamsError: another package's fails, or answers with another shape.
+        DeepcamsError: a score of another package raises, or returns another shape.
     """
     figure: Any = score.of_series if isinstance(of, Series) else score.figure
     assert figure is not None, f"{score.key} is not computed from {type(of).__name__}"
@@ -107,7 +107,7 @@ def value_of(score: Score, of: Pairs | Series) -> Any:
     shape = (of.groups,) if isinstance(of, Series) else np.shape(of.weight)
     try:
         found = figure(of)
-    except Exception as error:  # whatever another package raises
+    except Exception as error:  # another package may raise anything
         reason = f"{type(error).__name__}: {error}"
         raise DeepcamsError(f"score {score.key!r} fails: {reason}") from error
     if np.shape(found) != shape:

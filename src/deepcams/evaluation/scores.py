@@ -1,9 +1,9 @@
-"""The scores: one entry each, computed for a set of pairs or for many groups at once.
+"""The scores, one entry each, computed for one set of pairs or for many groups at once.
 
-:data:`SCORES` is the one list of ours; :func:`known_scores` has those of other packages, too. A score follows from sums
-over pairs (``figure``), and then any split of the work gives it alike; or from whole series (``of_series``), which are
-in memory only station by station. Each is a column of ``deepcams validate`` and, if it follows from sums and its entry
-does not say otherwise, of ``deepcams evaluate``.
+:data:`SCORES` lists the built-in ones; :func:`known_scores` adds those of other packages. A score is computed either
+from sums over pairs (``figure``), so that any split of the work gives the same value, or from whole series
+(``of_series``), which are in memory one station at a time. Each is a column of ``deepcams validate`` and, if computed
+from sums and unless ``of_frames`` is False, of ``deepcams evaluate``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _YU_2006 = "Yu et al. 2006, doi 10.1002/asl.125"
 
 
 def _of_observed(part: Any, pairs: Pairs) -> Any:
-    """Return a sum as a share of the sum of the true values; NaN where that is not above 0."""
+    """Divide a sum by the sum of the true values; NaN where that is not above 0."""
     whole = np.multiply(pairs.weight, pairs.truth_mean)
     return np.where(whole > 0, np.divide(part, whole), np.nan)[()]
 
@@ -132,30 +132,30 @@ _SCORES = (
     ),
 )
 SCORES = {score.key: score for score in _SCORES}
-"""Key -> score of ours, in the order of the tables' columns."""
+"""Built-in scores by key, in the order of the tables' columns."""
 
 
 def known_scores() -> dict[str, Score]:
-    """Return all scores by key: ours, then those of other packages; a key of ours stays ours.
+    """Return all scores by key: built-in ones, which cannot be replaced, then those of other packages.
 
     Raises:
-        DeepcamsError: another package's is no score, or cannot be loaded.
+        DeepcamsError: a score of another package is invalid, or cannot be loaded.
     """
     return SCORES | added_scores(SCORES)
 
 
 def of_sums() -> list[str]:
-    """Return the keys of the scores that follow from sums over pairs."""
+    """Return the keys of the scores computed from sums over pairs."""
     return [key for key, score in known_scores().items() if score.figure is not None]
 
 
 def of_series() -> list[str]:
-    """Return the keys of the scores that need whole series."""
+    """Return the keys of the scores computed from whole series."""
     return [key for key, score in known_scores().items() if score.of_series is not None]
 
 
 def of_frames() -> list[str]:
-    """Return the keys of the scores of whole frames."""
+    """Return the keys of the scores that apply to whole frames."""
     return [
         key
         for key, score in known_scores().items()
@@ -164,17 +164,17 @@ def of_frames() -> list[str]:
 
 
 def terms_of(keys: Iterable[str]) -> list[str]:
-    """Return the :data:`deepcams.evaluation.sums.TERMS` that some scores need."""
+    """Return the :data:`deepcams.evaluation.sums.TERMS` that scores need."""
     scores = known_scores()
     return list(dict.fromkeys(term for key in keys for term in scores[key].terms))
 
 
 def figures(pairs: Pairs, keys: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return scores of a set of pairs, or of many groups: key -> number or array; NaN where undefined.
+    """Compute scores of one set of pairs (numbers) or of many groups (arrays), by key; NaN where undefined.
 
     Args:
-        pairs: their sums.
-        keys: of the scores; all that follow from sums where ``None``.
+        pairs: sums over the pairs.
+        keys: keys of the scores; ``None``: all that are computed from sums.
     """
     scores = known_scores()
     keys = of_sums() if keys is None else keys
@@ -183,7 +183,7 @@ def figures(pairs: Pairs, keys: Iterable[str] | None = None) -> dict[str, Any]:
 
 
 def series_figures(series: Series) -> np.ndarray:
-    """Return the scores that need whole series: (groups, scores), NaN where undefined."""
+    """Compute the scores that need whole series: (groups, scores), NaN where undefined."""
     scores = known_scores()
     return np.stack([value_of(scores[key], series) for key in of_series()], axis=1)
 
@@ -199,20 +199,20 @@ def bootstrap(
     fewest: int = 2,
     series: np.ndarray | None = None,
 ) -> dict[str, tuple[float, float]]:
-    """Return 95 % percentile intervals of all scores when whole groups (stations) are drawn with replacement.
+    """Compute 95 % percentile intervals of all scores by resampling whole groups (stations) with replacement.
 
-    Pairs of one station are not independent; stations nearly are, so they are what is resampled.
+    Pairs of one station are not independent, while stations nearly are; so stations are resampled.
 
     Args:
-        sums: (groups, columns); groups without pairs do not count.
-        draws: how many resamples.
-        seed: of the draws.
-        mean_of_groups: resample the mean of the groups' own scores instead of the scores of all pairs.
-        fewest: pairs that a group must have for its own scores to count.
-        series: (groups, scores), the groups' own scores of series (:func:`series_figures`), for their mean.
+        sums: (groups, columns); groups without pairs are ignored.
+        draws: number of resamples.
+        seed: random seed.
+        mean_of_groups: whether to resample the mean of the groups' own scores instead of the scores of all pairs.
+        fewest: smallest number of pairs for a group's own scores to count.
+        series: (groups, scores), series scores of the groups (:func:`series_figures`), for their mean.
 
     Returns:
-        key -> (low, high), NaN where undefined in every resample; empty for fewer than two groups or no draws.
+        (low, high) by key, NaN if undefined in every resample; empty for fewer than two groups or no draws.
     """
     enough = sums[:, 0] >= (fewest if mean_of_groups else 1)
     sums = sums[enough]
@@ -237,13 +237,13 @@ def bootstrap(
 
 @dataclass(frozen=True)
 class Difference:
-    """How one method's score differs from another's on the same pairs.
+    """Difference between the scores of two methods on the same pairs.
 
     Attributes:
-        one, other: their scores.
-        value: one - other; of scores that are better near zero (or one), of their distances from it.
-        low, high: 95 % interval; NaN without one.
-        better: whether one is the better by more than chance (True), the worse (False), or neither (``None``).
+        one, other: scores of the two methods.
+        value: one - other; for scores that are best at zero (or one), the difference of their distances from it.
+        low, high: 95 % interval of ``value``; NaN without one.
+        better: whether ``one`` is significantly better (True) or worse (False), or neither (``None``).
     """
 
     one: float
@@ -257,14 +257,14 @@ class Difference:
 def differences(
     one: np.ndarray, other: np.ndarray, draws: int, seed: int = 0
 ) -> dict[str, Difference]:
-    """Return the differences of all scores between two methods, blocks of their common pairs being resampled.
+    """Compute the differences of all scores between two methods, resampling blocks of their common pairs.
 
-    Both methods are of the same pairs in each resample, so that what is hard for both does not widen the interval.
+    Each resample uses the same pairs for both methods, so that difficulty common to both does not widen the interval.
 
     Args:
         one, other: (blocks, columns), sums over the same pairs.
-        draws: how many resamples; 0 for no intervals.
-        seed: of the draws.
+        draws: number of resamples; 0 for no intervals.
+        seed: random seed.
     """
     whole = np.stack([_stacked(sums.sum(axis=0)[None])[0] for sums in (one, other)])
     value = -np.diff(_distances(whole), axis=0)[0]
@@ -293,7 +293,7 @@ def differences(
 
 
 def _distances(values: np.ndarray) -> np.ndarray:
-    """Turn scores (.., scores) that are better near zero, or one, into distances from it."""
+    """Convert scores (.., scores) that are best at zero, or one, to distances from it."""
     best, scores = {"zero": 0.0, "one": 1.0}, known_scores()
     columns = [
         abs(column - best[scores[key].better]) if scores[key].better in best else column
@@ -303,7 +303,7 @@ def _distances(values: np.ndarray) -> np.ndarray:
 
 
 def _resamples(groups: int, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each group is drawn, many resamples at a time: (resamples, groups)."""
+    """Yield the number of times each group is drawn, many resamples at a time: (resamples, groups)."""
     random = np.random.default_rng(seed)
     together = max(4_000_000 // groups, 1)
     for at in range(0, draws, together):
@@ -315,12 +315,12 @@ def _resamples(groups: int, draws: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % percentile interval of resampled values; NaN where none is defined."""
+    """Return the 95 % percentile interval of resampled values; NaN if none is defined."""
     defined = values[~np.isnan(values)]
     low, high = np.quantile(defined, _ENDS) if defined.size else (np.nan, np.nan)
     return float(low), float(high)
 
 
 def _stacked(sums: np.ndarray) -> np.ndarray:
-    """Return all scores of some groups that follow from sums: (groups, scores)."""
+    """Compute all scores that follow from sums, for many groups: (groups, scores)."""
     return np.stack(list(figures(pairs_of(sums)).values()), axis=1)

@@ -1,4 +1,4 @@
-"""Whole series of pairs, for what does not follow from sums: ranks, and deviations from a mean known at the end."""
+"""Whole series of pairs, for scores that need ranks, or deviations from a mean that is known only at the end."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Series:
-    """The pairs of many groups (stations), each group's complete.
+    """The complete series of pairs of many groups (stations).
 
     Attributes:
         group: (n,), int64, 0..groups - 1, in any order.
         truth, method: (n,), float64, ug m-3, none missing.
-        groups: how many there are.
-        truth_order, method_order: :func:`order_of` both, where it is known; else found when needed.
+        groups: number of groups.
+        truth_order, method_order: :func:`order_of` of both, if known; else computed when needed.
     """
 
     group: np.ndarray
@@ -28,19 +28,19 @@ class Series:
 
     @cached_property
     def number(self) -> np.ndarray:
-        """Pairs of each group: (groups,)."""
+        """Number of pairs of each group: (groups,)."""
         return np.bincount(self.group, minlength=self.groups)
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Return the sum of values (n,) over each group: (groups,)."""
         total = np.bincount(self.group, values, self.groups)
-        return total.astype(np.float64)  # of nothing it is made of whole numbers
+        return total.astype(np.float64)  # integers for empty input
 
     def agreement(self) -> np.ndarray:
-        """Return Willmott's index of agreement (1981): ``1 - sum (m - o)^2 / sum (|m - mean o| + |o - mean o|)^2``.
+        """Compute Willmott's index of agreement (1981): ``1 - sum (m - o)^2 / sum (|m - mean o| + |o - mean o|)^2``.
 
         Returns:
-            (groups,), 0..1; NaN of fewer than two pairs, and where both sides are one and the same value throughout.
+            (groups,), 0..1; NaN for fewer than two pairs, and where all values of both sides are equal.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = self.total(self.truth) / self.number
@@ -48,13 +48,13 @@ class Series:
             possible = self.total(
                 (abs(self.method - around) + abs(self.truth - around)) ** 2
             )
-            # No more than the rounding of the mean is nothing.
+            # A sum within the rounding error of the mean counts as zero.
             possible[possible <= self.number * (1e-13 * mean) ** 2] = np.nan
             index = 1 - self.total((self.method - self.truth) ** 2) / possible
         return np.where(self.number > 1, index, np.nan)
 
     def rank_correlation(self) -> np.ndarray:
-        """Return Spearman's correlation: Pearson's of the ranks, of which equal values share the mean.
+        """Compute Spearman's correlation: Pearson's correlation of the ranks; ties share their mean rank.
 
         Returns:
             (groups,), -1..1; NaN where a side has only one value.
@@ -76,32 +76,32 @@ class Series:
 
 
 def order_of(values: np.ndarray) -> np.ndarray:
-    """Return whole numbers >= 0 in the order of values, equal ones for equal values: (n,), int64.
+    """Map values to integers >= 0 that have the same order and ties: (n,), int64.
 
     Args:
         values: (n,), none missing.
     """
     if values.dtype != np.float32 or (values < 0).any():
         return np.unique(values, return_inverse=True)[1]
-    # The bits of positive floats are in the order of the floats; adding 0 makes -0 to 0.
+    # The bits of positive floats sort like the floats; adding 0 turns -0 into 0.
     return (values + np.float32(0)).view(np.int32).astype(np.int64)
 
 
 def ranks(group: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Return each value's rank within its group, from 1; equal values share the mean of theirs.
+    """Return each value's rank within its group, from 1; ties share their mean rank.
 
     Args:
         group: (n,), int64, from 0.
-        order: (n,), :func:`order_of` the values.
+        order: (n,), :func:`order_of` of the values.
     """
     if not order.size:
         return np.zeros(0)
     span = int(order.max()) + 1
-    # One whole number orders by group, then by value: sorting those is quicker than by two keys.
+    # Sorting one integer key (group, then value) is faster than sorting by two keys.
     key = group.astype(np.int64) * span + order
     bits = order.size.bit_length()
     if int(key.max()).bit_length() + bits < 63:
-        # With its place in the same number, too, there is nothing to sort beside it.
+        # With the position in the low bits, sorting the keys alone also gives the permutation.
         key <<= bits
         key |= np.arange(key.size)
         key.sort()

@@ -1,10 +1,10 @@
-"""Sums over pairs of a truth and a method's value, which any split of the work gives alike.
+"""Sums over pairs of a true and a method's value; any split of the work gives the same sums.
 
-Two forms, one content. :class:`Pairs` is the record of one set of pairs, weighted or not: means and second moments are
-centred and merged pairwise (Chan, Golub & LeVeque 1979), so that values far from zero lose nothing and a year of frames
-agrees with one big array to 1e-10. Sums of many groups (stations) are arrays of plain sums, which add and can be drawn
-again by a matrix product; :func:`pairs_of` turns them into a record of arrays. :mod:`deepcams.evaluation.scores` has
-the figures that follow from either.
+There are two forms with the same content. :class:`Pairs` holds one set of pairs, weighted or not: means and second
+moments are centred and merged pairwise (Chan, Golub & LeVeque 1979), so that values far from zero lose no precision and
+a year of frames agrees with one large array to 1e-10. Sums of many groups (stations) are arrays of plain sums, which
+are additive and can be resampled by a matrix product; :func:`pairs_of` converts them to a record of arrays.
+:mod:`deepcams.evaluation.scores` computes the scores from either.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 def _fraction(truth: np.ndarray, method: np.ndarray) -> np.ndarray:
     """Return 2 (method - truth) / (method + truth), -2..2: negative values count as 0, and two zeros agree."""
-    # In place: these are the largest arrays of all.
+    # In place: these are the largest arrays.
     truth, method = np.maximum(truth, 0.0), np.maximum(method, 0.0)
     both = truth + method
     both[both == 0] = 1
@@ -31,34 +31,34 @@ def _fraction(truth: np.ndarray, method: np.ndarray) -> np.ndarray:
 TERMS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "absolute": lambda truth, method: abs(method - truth),
     "squared": lambda truth, method: np.square(method - truth),
-    # As numbers within a factor of two; of a true 0 only 0 is.
+    # Counted within a factor of two; for a true 0 only 0 is.
     "within2": lambda truth, method: (method >= 0.5 * truth) & (method <= 2 * truth),
     "fraction": _fraction,
     "absolute_fraction": lambda truth, method: abs(_fraction(truth, method)),
 }
-"""What is summed over the pairs beside means and second moments: name -> its value for each pair. A new score may need
-one more."""
+"""Terms summed over pairs in addition to means and second moments: the value of each pair, by name. A new score may
+need a new term."""
 
 _CENTRED = ("n", "o", "m", "oo", "mm", "om")
 COLUMNS = (*_CENTRED, *TERMS)
-"""Sums of a group: number of pairs; sums of the observed and the model's value less :data:`ORIGIN`, of their squares
+"""Columns of a group's sums: number of pairs; sums of observed and model value minus :data:`ORIGIN`, of their squares
 and product; and of each of the :data:`TERMS`."""
 ORIGIN = 20.0
-"""ug m-3: near the values' mean, so that squares lose nothing."""
+"""Value near the mean, ug m-3, subtracted so that squares lose no precision."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Weighted sums over pairs of a truth and a method's value: numbers, or arrays of one shape for many groups.
+    """Weighted sums over pairs of a true and a method's value: numbers, or arrays of one shape for many groups.
 
     Attributes:
         count: number of pairs.
-        weight: sum of the weights (equal to ``count`` where nothing is weighted).
+        weight: sum of the weights (``count`` if unweighted).
         truth_mean, method_mean: weighted means, ug m-3.
         truth_moment, method_moment, joint_moment: weighted sums of squared deviations from the means, and of the
             products of both deviations, ug2 m-6.
         error: weighted sum of method - truth.
-        terms: weighted sums of the :data:`TERMS`, or of some of them.
+        terms: weighted sums of all or some :data:`TERMS`.
     """
 
     count: Any = 0
@@ -79,12 +79,12 @@ class Pairs:
         weights: np.ndarray | None = None,
         terms: Iterable[str] | None = None,
     ) -> Pairs:
-        """Return the sums over all pairs, none of which may be missing.
+        """Compute the sums over all pairs; no value may be missing.
 
         Args:
             truth, method: values of the same shape, ug m-3.
-            weights: >= 0, of the same shape; ``None`` weighs every pair 1.
-            terms: which of the :data:`TERMS` are summed; all where ``None``.
+            weights: >= 0, of the same shape; ``None``: 1 for every pair.
+            terms: names of the :data:`TERMS` to sum; ``None``: all.
         """
         t, m = (
             np.asarray(truth, np.float64).ravel(),
@@ -156,14 +156,14 @@ class Pairs:
         return np.divide(self.terms[term], self.weight)
 
     def line(self) -> tuple[Any, Any]:
-        """Return slope and intercept of the method's value on the truth (least squares); NaN where undefined."""
+        """Return slope and intercept of the least-squares regression on the truth; NaN where undefined."""
         with np.errstate(invalid="ignore", divide="ignore"):
             slope = np.divide(self.joint_moment, self.truth_moment)
         return slope, self.method_mean - slope * self.truth_mean
 
     @property
     def spread(self) -> Any:
-        """Root of the product of both moments; NaN where a side does not vary beyond the rounding of float64."""
+        """Square root of the product of both moments; NaN where a side varies no more than float64 rounding."""
         sides = (
             (self.truth_moment, self.truth_mean),
             (self.method_moment, self.method_mean),
@@ -176,23 +176,23 @@ class Pairs:
 
 
 class GroupPairs(Pairs):
-    """The record of many groups; a moment that is no more than the rounding of its sums is NaN."""
+    """Sums of many groups; a moment within the rounding error of its sums is NaN."""
 
     @property
     def spread(self) -> np.ndarray:
-        """Root of the product of both moments."""
+        """Square root of the product of both moments."""
         return np.asarray(np.sqrt(self.truth_moment * self.method_moment))
 
 
 def sum_pairs(
     group: np.ndarray, observed: np.ndarray, model: np.ndarray, groups: int
 ) -> np.ndarray:
-    """Return the sums over the pairs of each group: (groups, columns), float64, with :data:`COLUMNS`.
+    """Compute the sums over the pairs of each group: (groups, columns), float64, with :data:`COLUMNS`.
 
     Args:
-        group: (n,), each pair's group.
+        group: (n,), group index of each pair.
         observed, model: (n,), ug m-3, none missing.
-        groups: how many there are.
+        groups: number of groups.
     """
     o, m = np.asarray(observed, np.float64), np.asarray(model, np.float64)
     terms = [term(o, m) for term in TERMS.values()]
@@ -202,7 +202,7 @@ def sum_pairs(
 
 
 def pairs_of(sums: np.ndarray) -> GroupPairs:
-    """Return the record of each group: (.., columns) -> fields of shape (..); NaN without pairs."""
+    """Convert sums (.., columns) to a record with fields of shape (..); NaN without pairs."""
     columns = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
     n, o, m, oo, mm, om = columns[: len(_CENTRED)]
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""The one form of tables: rows for machines (JSON, CSV), and columns of them for people (Markdown, terminal)."""
+"""Tables as raw rows (JSON, CSV) and as formatted columns (Markdown, terminal)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ALL = "all"
-"""The period, or group, of rows over everything."""
+"""Period or group name of rows over everything."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table for people.
+    """A column of a formatted table.
 
     Attributes:
-        key: of the rows.
-        head: its heading.
-        form: how a figure is written (as :func:`format` takes it, or a function); empty for text.
-        folded: texts (and the heading) may be folded where the table is too wide.
+        key: key in the rows.
+        head: heading.
+        form: format of figures (a specification for :func:`format`, or a function); empty for text.
+        folded: whether texts and heading may be wrapped if the table is too wide.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Column:
     folded: bool = False
 
     def text(self, row: Row) -> str:
-        """Return a row's text; ``-`` where it is undefined."""
+        """Return the text for a row; ``-`` if undefined."""
         value = row[self.key]
         if value is None:
             return "-"
@@ -77,13 +77,13 @@ def to_csv(rows: list[Row]) -> str:
 
 
 Marked = Callable[[Row, str], bool]
-"""Whether the figure of a row and a key is marked in a table."""
+"""Predicate: whether the figure of a row and a key is highlighted."""
 
 
 def to_markdown(
     rows: list[Row], columns: Sequence[Column], marked: Marked | None = None
 ) -> str:
-    """Return rows as a table in Markdown, without an end of line; marked figures are bold."""
+    """Return rows as a Markdown table without a final newline; marked figures are bold."""
     lines = [[column.head for column in columns]]
     for row in rows:
         texts = [
@@ -106,11 +106,11 @@ def to_terminal(
     """Return rows as a table for the terminal.
 
     Args:
-        rows: in their order.
-        columns: in theirs.
-        style: of a row and a column's key (a style of ``rich``).
-        section: key whose changes from row to row are marked by a line.
-        close: columns are one space apart, not two.
+        rows: rows, in order.
+        columns: columns, in order.
+        style: returns the ``rich`` style for a row and a column's key.
+        section: key; a line is drawn where its value changes between rows.
+        close: whether columns are one space apart instead of two.
     """
     from rich import box
     from rich.table import Table
@@ -148,10 +148,10 @@ def to_terminal(
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written, before hours of work.
+    """Check that a file can be written, before hours of work.
 
     Raises:
-        OutputError: its folder does not exist or is not writable, or it is a folder.
+        OutputError: the folder does not exist or is not writable, or the path is a folder.
     """
     if path.is_dir():
         raise OutputError(
@@ -168,7 +168,7 @@ def check_writable(path: Path) -> None:
 
 
 def save(path: Path, text: str) -> None:
-    """Write a whole file or none; an older one is replaced.
+    """Write a file atomically; an existing one is replaced.
 
     Raises:
         OutputError: the file cannot be written.
@@ -178,14 +178,14 @@ def save(path: Path, text: str) -> None:
 
 
 def save_all(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """Write texts into a folder, which is made, each whole or not at all.
+    """Write texts atomically into a folder, which is created if needed.
 
     Args:
-        folder: for the files.
-        texts: by the names of their files.
+        folder: output folder.
+        texts: texts by file name.
 
     Raises:
-        OutputError: the folder cannot be made or written to.
+        OutputError: the folder cannot be created or written to.
     """
     with os_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -195,10 +195,10 @@ def save_all(folder: Path, texts: Mapping[str, str]) -> list[Path]:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written to, before the work; nothing is made yet.
+    """Check that a folder can be created and written to, before the work; nothing is created yet.
 
     Raises:
-        OutputError: saying which folder above it stands in the way.
+        OutputError: it cannot; the message names the parent folder that prevents it.
     """
     above = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):

@@ -1,1 +1,1 @@
-"""A whole experiment, from fetching to validation, described by one file; and the demo."""
+"""Whole experiments described by one file, from fetching to validation; and the demo."""

@@ -1,4 +1,4 @@
-"""The whole way without any data: simulate a world, coarsen it, downscale it, score the result and draw it."""
+"""The whole workflow without real data: simulate a world, coarsen it, downscale it, score and plot the result."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from deepcams.writers import open_target
 REGION = (70.0, 5.0, 130.0, 45.0)
 """South and East Asia: cities, coasts, deserts and fires. W S E N in degrees."""
 ZOOM = (82.0, 14.0, 100.0, 26.0)
-"""The north of the Bay of Bengal, drawn enlarged if the region holds it: coasts and the plumes of large cities."""
+"""North of the Bay of Bengal, plotted enlarged if the region contains it: coasts and plumes of large cities."""
 PERIOD = "2019-12-01..2019-12-02"
 BASELINES = (CORRECT_BASELINE["joint"], f"linear-eq9{THEN}bicubic")
-"""The paper's: interpolation as it should be, and with its equation 9 as printed (weights swapped)."""
+"""The paper's baselines: correct linear interpolation, and its equation 9 as printed (weights swapped)."""
 
 STEPS = {
     "simulate": "simulating",
@@ -59,31 +59,31 @@ FILES = {
     "picture": "map.png",
     "report": "report.html",
 }
-"""Attributes of :class:`Demo` -> names in its folder."""
+"""File names in the demo's folder, by attribute of :class:`Demo`."""
 
 
 def ours() -> str:
-    """Return the name, as evaluations have it, of what ``deepcams downscale`` does by default."""
+    """Return the evaluation name of the default method of ``deepcams downscale``."""
     return f"{best('spatial')}{CONSERVE}{THEN}{best('temporal')}"
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What a run made and found.
+    """The result of a demo.
 
     Attributes:
-        truth: a folder of one netCDF a day.
-        cams: what CAMS would give of the truth: a netCDF file in its layout.
-        output: the downscaled fields, a Zarr store.
-        scores: JSON.
+        truth: folder with one netCDF file per day.
+        cams: the truth as coarse CAMS data: a netCDF file in the CAMS layout.
+        output: downscaled fields, a Zarr store.
+        scores: scores, JSON.
         picture: maps, PNG.
-        report: everything in one HTML file.
-        folder: where all of these are.
-        result: the scores.
-        summary: of the downscaling.
-        region: the fine grid.
-        seed: of the world.
-        seconds: it took.
+        report: report, one HTML file.
+        folder: folder that holds these files.
+        result: scores.
+        summary: summary of the downscaling.
+        region: fine grid.
+        seed: seed of the world.
+        seconds: duration.
     """
 
     truth: Path
@@ -108,20 +108,20 @@ def demo(
     period: Period | str = PERIOD,
     progress: Progress = no_progress,
 ) -> Demo:
-    """Simulate a region, make CAMS's view of it, downscale that, and compare the result with the truth.
+    """Simulate a region, coarsen it to CAMS data, downscale that, and compare the result with the truth.
 
-    A rerun keeps what is complete; with another seed it replaces what an earlier demo left, and nothing else.
+    A rerun keeps complete files; with another seed it replaces the files of the earlier demo, and nothing else.
 
     Args:
-        folder: where everything goes; made if it is not there.
-        seed: chooses the world.
+        folder: output folder; created if it does not exist.
+        seed: seed of the world.
         bbox: W S E N in degrees; the 0.75 degree nodes in it and their cells are simulated.
-        period: whole days. One frame more is simulated, so that the hours after the last frame have two neighbours.
-        progress: called with keys of :data:`STEPS`.
+        period: whole days. One more frame is simulated, so that the hours after the last frame have two neighbours.
+        progress: callback, called with keys of :data:`STEPS`.
 
     Raises:
-        InputError: an argument is not what it should be.
-        OutputError: the folder cannot be written to, or holds things of these names that no demo has made.
+        InputError: an argument is invalid.
+        OutputError: the folder cannot be written to, or holds files of these names not made by a demo.
     """
     from deepcams.plotting.figure_layout import save
     from deepcams.report import write_report
@@ -142,7 +142,7 @@ def demo(
     truth = field_like(field, open_field(files.paths).values, coarse.refine(), hours)
     write_cams(coarsen(truth).isel(time=slice(None, None, SPAN)), paths["cams"])
 
-    # From here on everything is as with a file from the data store; only the output's attributes say what it is.
+    # From here on the file is handled like one from the data store; only the attributes mark it as simulated.
     cams = open_cams(paths["cams"]).assign_attrs(source=field.attrs["source"])
     summary = downscale_to(
         cams,
@@ -191,10 +191,10 @@ def demo(
 
 
 def _claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Make the folder this demo's own: empty, or with what an earlier run of the very same has left.
+    """Reserve the folder for this demo: it is empty or holds only files of an earlier run with the same settings.
 
     Raises:
-        OutputError: the folder cannot be written to, or holds what no demo has made.
+        OutputError: the folder cannot be written to, or holds files not made by a demo.
     """
     settings = {"deepcams": __version__, "world": WORLD_VERSION, **settings}
     records = Records(folder / f"{FOLDER}-demo")
@@ -211,7 +211,7 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a demo of another world has left, before anything of this one is written."""
+    """Remove the files of a demo of another world."""
     output = open_target(folder / FILES["output"])
     if output.exists():
         inputs = (output.identity() or {}).get("inputs", [])
@@ -228,7 +228,7 @@ def _clear(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _Made:
-    """A downscaler that returns what has been made before, so that what is stored is scored."""
+    """A downscaler that returns stored fields, so that the stored output is scored."""
 
     field: xr.DataArray
 
@@ -257,20 +257,20 @@ def _score(truth: xr.DataArray, made: dict[str, xr.DataArray]) -> Result:
 def draw(
     truth: xr.DataArray, made: dict[str, xr.DataArray], cams: xr.DataArray, seed: int
 ) -> Any:
-    """Draw maps of one hour between CAMS's frames: truth, input, baseline, ours, and errors.
+    """Plot maps of one hour between CAMS frames: truth, input, baseline, deepcams, and errors.
 
     Args:
         truth: hourly fine field, whole days.
-        made: method -> field like the truth; the first baseline and ours are drawn.
-        cams: what they were made from.
-        seed: of the world, for the caption.
+        made: fields like the truth, by method; the first baseline and the default method are plotted.
+        cams: coarse field that they were made from.
+        seed: seed of the world, for the caption.
 
     Returns:
         a :class:`matplotlib.figure.Figure`.
     """
     from deepcams.plotting.compare import compare_maps
 
-    # Late in a gap, in daylight over the region.
+    # The last hour before a frame, in daylight over the region.
     hour = truth.sizes["time"] * 2 // 3 // SPAN * SPAN - 1
     moment = truth.time.values[hour]
     latitude, longitude = truth.latitude.values, truth.longitude.values

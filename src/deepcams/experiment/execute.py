@@ -1,4 +1,4 @@
-"""``deepcams run``: an experiment's file and a results' folder."""
+"""``deepcams run``: run the experiment of a file in a results folder."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def execute(
     say: Callable[[str], None] = lambda line: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Do a whole experiment, or what is left of it.
+    """Run a whole experiment, or resume it.
 
     Args:
-        path: the experiment's file.
-        out: the results' folder.
-        changes: ``key.of.value=VALUE`` each, applied to the file's values.
-        endpoints: ``NAME=URL`` each.
+        path: experiment file.
+        out: results folder.
+        changes: overrides of the file's values, ``key.of.value=VALUE`` each.
+        endpoints: URLs of services, ``NAME=URL`` each.
         device: ``auto``, ``cpu`` or ``cuda``.
         progress, say, stop: see :class:`ExperimentRun`.
 
     Returns:
-        its report.
+        path of its report.
 
     Raises:
-        MissingExtraError: without the extras [fetch], [networks] and [stations].
-        InputError, OutputError, FetchError: of the step that failed; the steps before it stay done.
+        MissingExtraError: one of the extras [fetch], [networks] and [stations] is not installed.
+        InputError, OutputError, FetchError: a step failed; the steps before it stay done.
     """
     for extra in ("fetch", "networks", "stations"):
         require(extra, "deepcams run")
@@ -65,15 +65,15 @@ def execute(
 
 
 def check(whole: ExperimentRun) -> None:
-    """Check everything that an experiment's file names, as far as it can be known without the data.
+    """Check everything in an experiment file that can be checked without the data.
 
-    What a step would refuse hours or days later is so found before anything is fetched.
+    Errors that a step would raise hours or days later are thus found before anything is fetched.
 
     Args:
-        whole: the experiment; steps that are done and hold are not checked again.
+        whole: the experiment; steps that are done and still valid are not checked again.
 
     Raises:
-        InputError: what its step would refuse, named as the file names it.
+        InputError: a value is invalid for its step; the error names the key of the file.
     """
     plan, fetch = whole.plan(), whole.run.fetch
     due = {step.name for step in plan.steps if plan.why(step) is not None}
@@ -85,7 +85,9 @@ def check(whole: ExperimentRun) -> None:
     for name, (period, look) in requests.items():
         if f"fetch {name.replace('_', '-')}" in due:
             with _named(f"fetch.{name}."), warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeepcamsNotice)  # the step itself warns
+                warnings.simplefilter(
+                    "ignore", DeepcamsNotice
+                )  # the step repeats the notice
                 check_begun(Period.parse(period))
                 look()
     for kind in KINDS:
@@ -138,19 +140,19 @@ def _results(run: Run, due: set[str]) -> None:
 
 
 def _within(periods: Sequence[str], where: str, fetch: Fetch) -> None:
-    """Refuse periods none of which meets what is fetched of GEOS-CF."""
-    there = Period.parse(fetch.geos_cf.period)
-    if periods and not any(Period.parse(text).meets(there) for text in periods):
+    """Raise if no period overlaps the fetched period of GEOS-CF."""
+    fetched = Period.parse(fetch.geos_cf.period)
+    if periods and not any(Period.parse(text).meets(fetched) for text in periods):
         raise InputError(
             where,
-            f"hours of fetch.geos_cf.period, {there}",
+            f"hours of fetch.geos_cf.period, {fetched}",
             ", ".join(map(str, periods)),
         )
 
 
 @contextmanager
 def _named(prefix: str, *, whole: bool = False) -> Iterator[None]:
-    """Name what is wrong as the experiment's file does, instead of as an option; ``whole``: by the prefix alone."""
+    """Make errors name the key of the experiment file instead of an option; ``whole``: the prefix is the key."""
     try:
         yield
     except InputError as error:

@@ -1,7 +1,7 @@
-"""GEOS-CF straight into a training store: some days are fetched, prepared and removed, then the next ones.
+"""Fetch GEOS-CF directly into a training store: a few days are fetched, prepared and removed, then the next.
 
-So half a terabyte of files is never on the disk at once. The files are in a hidden folder next to the store; its
-records say which hours are in the store.
+So the disk never holds half a terabyte of files at once. The files are in a hidden folder beside the store, whose
+records list the hours in the store.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from deepcams.training.store.open import Prepared, existing, refuse_earlier
 from deepcams.training.store.prepare import Preparation
 
 DAYS = 4
-"""Days whose files are on the disk at once."""
+"""Largest number of days whose files are on the disk at once."""
 _HOUR_BYTES = 4.2e6
-"""About what an hour of the globe takes in a store, fine and coarse."""
+"""Approximate size of one global hour in a store, fine and coarse together, bytes."""
 _MARGIN = 3.0
-"""Degrees around a box whose values its coarse cells may depend on."""
+"""Margin around a box whose values its coarse cells may depend on, degrees."""
 
 
 def folder_of(store: Path) -> Path:
@@ -46,12 +46,12 @@ class StoreFetch:
     """A fetch of GEOS-CF into a store.
 
     Args:
-        request: what is wanted; ``out`` is the store.
+        request: requested data; ``out`` is the store.
         endpoints, policy, progress: see :class:`~deepcams.fetch.base.Fetch`.
-        degradation: how fine becomes coarse.
+        degradation: how fine fields are coarsened.
 
     Attributes:
-        bytes: that have come so far.
+        bytes: number of bytes received so far.
     """
 
     request: GeosCfRequest
@@ -75,7 +75,7 @@ class StoreFetch:
         return GeosCf(request, self.endpoints, self.policy)
 
     def estimate(self) -> Estimate:
-        """Return what :meth:`run` would do; nothing is written."""
+        """Estimate the cost of :meth:`run`; nothing is written."""
         missing = self._check()
         found = self._all.estimate()
         share = 1.0
@@ -86,10 +86,11 @@ class StoreFetch:
         return replace(found, where=str(self.request.out), bytes=needed)
 
     def run(self) -> Summary:
-        """Fetch what the store lacks.
+        """Fetch the hours missing from the store.
 
         Raises:
-            FetchError, OutputError: see :class:`~deepcams.fetch.base.Fetch`; the store cannot take these hours.
+            FetchError: see :class:`~deepcams.fetch.base.Fetch`.
+            OutputError: see there; or these hours cannot be added to the store.
         """
         missing, total = self._check(), self.request.hours().size
         if not self.request.out.exists():
@@ -110,10 +111,10 @@ class StoreFetch:
         return summary
 
     def _check(self) -> list[np.datetime64]:
-        """Return the missing hours; refuse what the store could not take before anything is fetched for it.
+        """Return the missing hours, after checking that they can be added to the store.
 
         Raises:
-            OutputError: it could not.
+            OutputError: the hours cannot be added.
         """
         out = self.request.out
         self._all.check()
@@ -124,7 +125,7 @@ class StoreFetch:
         return missing
 
     def _add(self, period: Period, summary: Summary, total: int) -> None:
-        """Fetch the hours of some days, prepare them into the store, and remove their files."""
+        """Fetch the hours of a period, prepare them into the store, and remove their files."""
         fetch, before = self._fetch_of(period), summary.fetched + len(summary.absent)
 
         def tell(stage: str, done: int, _: int) -> None:
@@ -166,9 +167,9 @@ def store_status(
     check: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Status:
-    """Return the status of a store that was fetched: see :func:`~deepcams.fetch.status.status`.
+    """Return the status of a fetched store: see :func:`~deepcams.fetch.status.status`.
 
-    Hours that are recorded as stored, and that the store does not know, are gone; hours that it found unfit are not.
+    Hours recorded as stored but missing from the store are reported as gone, except those it rejected as unfit.
     """
     folder = folder_of(store)
     found = replace(status(folder, check=check, progress=progress), folder=str(store))

@@ -1,4 +1,4 @@
-"""What a whole experiment is, typed; the file is read by :func:`read_run`."""
+"""Typed options of a whole experiment; :func:`read_run` reads the file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from deepcams.training.options import Count, Options, PeriodText, Region, Whole
 
 
 class World(Options):
-    """A simulated world, written in place of the fetched data.
+    """A simulated world, used instead of fetched data.
 
     Attributes:
-        seed: chooses the world.
-        stations: how many measure in it.
+        seed: seed of the world.
+        stations: number of stations.
     """
 
     seed: Whole = 0
@@ -26,14 +26,14 @@ class World(Options):
 
 
 class FetchCams(Options):
-    """CAMS: which hours and place."""
+    """Period and region of CAMS."""
 
     period: PeriodText
     bbox: Region | None = None
 
 
 class FetchGeosCf(Options):
-    """GEOS-CF: which hours and place, and of which version."""
+    """Period, region and version of GEOS-CF."""
 
     period: PeriodText
     bbox: Region | None = None
@@ -41,7 +41,7 @@ class FetchGeosCf(Options):
 
 
 class FetchOpenaq(Options):
-    """OpenAQ: which hours and place."""
+    """Period and region of OpenAQ."""
 
     period: PeriodText
     bbox: Region | None = None
@@ -49,7 +49,7 @@ class FetchOpenaq(Options):
 
 
 class Fetch(Options):
-    """What is fetched."""
+    """The data to fetch."""
 
     cams: FetchCams
     geos_cf: FetchGeosCf
@@ -60,9 +60,9 @@ class Train(Options):
     """One training.
 
     Attributes:
-        file: an experiment of ``deepcams train``, beside this file; its stores are replaced by the prepared one.
-        experiment: or its values themselves, without ``data``.
-        change: ``key.of.value=VALUE`` each.
+        file: experiment file of ``deepcams train``, relative to this file; its stores are replaced by the prepared one.
+        experiment: the values of such a file, without ``data``, as an alternative to ``file``.
+        change: overrides, ``key.of.value=VALUE`` each.
     """
 
     file: StrictStr | None = None
@@ -82,8 +82,8 @@ class Evaluate(Options):
 
     Attributes:
         period: hours that no network was trained on.
-        bbox: where scores are taken.
-        temporal, spatial: methods beside the trained network.
+        bbox: region where scores are computed.
+        temporal, spatial: methods to compare with the trained network.
     """
 
     period: PeriodText
@@ -100,7 +100,7 @@ class Downscale(Options):
 
 
 class Validate(Options):
-    """Comparing with stations."""
+    """Comparison with stations."""
 
     by: Annotated[tuple[StrictStr, ...], Field(min_length=1)] = ("year",)
 

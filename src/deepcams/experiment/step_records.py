@@ -1,4 +1,4 @@
-"""Which steps of an experiment are due, and why: one record a step."""
+"""Records of an experiment's steps, which tell which steps are due and why."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Step:
     """One step.
 
     Attributes:
-        name: for people, and of its record.
-        do: does it, or goes on with it, and returns a line about it.
-        settings: what decides its outcome besides the steps that it needs, as JSON types.
-        needs: names of the steps that it is made from; they come before it.
-        outputs: what it makes, as far as later steps cannot do without.
-        fate: what becomes of that when the step must be done anew: removed; set aside (what took long to make); kept,
-            because the step can add to it, or refuses. What is kept may be removed by hand when no longer needed.
-        within: where the settings are in the experiment's file, by their first key.
+        name: name of the step and of its record.
+        do: runs or resumes the step and returns a one-line summary.
+        settings: settings that its result depends on, besides the steps it needs, as JSON types.
+        needs: names of earlier steps that it depends on.
+        outputs: paths that later steps need.
+        fate: treatment of the outputs when the step is redone: removed; set aside (slow to make); or kept, because the
+            step adds to them or raises. Kept outputs may be removed by hand when no longer needed.
+        within: location of the settings in the experiment file, by their first key.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Step:
     within: Mapping[str, str] = field(default_factory=dict)
 
     def changes(self, before: Mapping[str, Any]) -> list[str]:
-        """Return what differs from the settings with which it was done, as the experiment's file names it."""
+        """Return the settings that differ from former ones, as named in the experiment file."""
         old = {self.within.get(key, key): value for key, value in before.items()}
         new = {self.within.get(key, key): value for key, value in self.settings.items()}
         return differences(old, new)
@@ -57,9 +57,9 @@ class Plan:
     """Steps in a folder, of which some are done.
 
     Args:
-        out: the results' folder.
+        out: results folder.
         steps: in order.
-        refuse: given a step whose outputs are kept and its former settings; raises if it cannot go on from there.
+        refuse: called with a step whose outputs are kept and its former settings; raises if it cannot add to them.
     """
 
     out: Path
@@ -67,7 +67,7 @@ class Plan:
     refuse: Callable[[Step, Mapping[str, Any]], None] = lambda step, before: None
 
     def check(self) -> None:
-        """Find out before anything is done what will be refused."""
+        """Raise before any step runs if a step will be refused."""
         for step in self.steps:
             known = self.known(step.name)
             if step.fate == "kept" and known and step.changes(known["settings"]):
@@ -84,10 +84,10 @@ class Plan:
         return record.facts
 
     def why(self, step: Step) -> str | None:
-        """Return why a step is due: for no reason of its own (an empty text), or because something has changed.
+        """Return why a step is due: an empty text if it was never finished, else what has changed.
 
         Returns:
-            ``None`` if it is done, and holds.
+            ``None`` if it is done and still valid.
         """
         known = self.known(step.name)
         if known is None:
@@ -108,31 +108,31 @@ class Plan:
         return None
 
     def begin(self, step: Step, why: str) -> list[str]:
-        """Record that a step is being done; if something has changed, clear away what was made before.
+        """Record that a step has begun; if something has changed, clear its former outputs.
 
         Returns:
-            what was done with that, in words.
+            notes on what happened to the former outputs.
         """
-        told = []
+        notes = []
         if why:
             known = self.known(step.name) or {"settings": step.settings}
             self._put(step.name, {**known, "state": "clearing", "why": why})
-            told = [
+            notes = [
                 self._clear(path, step.fate) for path in step.outputs if path.exists()
             ]
         needs = {need: self._mark(need) for need in step.needs}
         self._put(
             step.name, {"state": "begun", "settings": step.settings, "needs": needs}
         )
-        return [words for words in told if words]
+        return [note for note in notes if note]
 
-    def end(self, step: Step, told: str) -> None:
-        """Record that it is done."""
+    def end(self, step: Step, result: str) -> None:
+        """Record that a step is done, with its one-line summary."""
         known = self.known(step.name) or {}
-        # The mark distinguishes one doing of a step from another.
+        # The mark identifies this execution of the step.
         self._put(
             step.name,
-            {**known, "state": "done", "told": told, "mark": uuid.uuid4().hex},
+            {**known, "state": "done", "told": result, "mark": uuid.uuid4().hex},
         )
 
     def _clear(self, path: Path, fate: Fate) -> str:
@@ -166,10 +166,10 @@ def _digest(facts: Mapping[str, Any]) -> str:
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Lock a results' folder for this process; it is made if it is not there.
+    """Lock a results folder for this process; create it if it does not exist.
 
     Raises:
-        OutputError: another process has it, or it is no folder.
+        OutputError: another process has locked it, or it is not a folder.
     """
     if out.exists() and not out.is_dir():
         raise OutputError(

@@ -1,4 +1,4 @@
-"""The steps of a whole experiment; each resumes where it was stopped, and is skipped when it is done."""
+"""The steps of a whole experiment; each resumes where it was stopped and is skipped when done."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ class ExperimentRun:
     """A whole experiment in a folder.
 
     Args:
-        run: what is to be done.
-        beside: the folder of the experiment's file; files that it names are relative to it.
-        out: the results' folder.
-        endpoints: of the services.
-        environment: where keys are looked for.
-        progress: called with the step's name.
-        say: called with a line about a step that is done.
-        device: where networks are trained.
-        stop: asked whether a training is to end.
+        run: options of the experiment.
+        beside: folder of the experiment file; paths in it are relative to this folder.
+        out: results folder.
+        endpoints: URLs of the services.
+        environment: environment variables with API keys.
+        progress: callback, called with the step's name.
+        say: callback, called with a line about each step that is done.
+        device: device for training.
+        stop: callback that returns whether a training should end.
 
     Attributes:
-        cams, openaq: what was fetched.
-        store: GEOS-CF, prepared; geos_cf: its hours on their way into the store.
-        hourly: CAMS, downscaled.
-        report: the report about all of it.
+        cams, openaq: folders of fetched data.
+        store: prepared GEOS-CF; geos_cf: its hours before they are in the store.
+        hourly: downscaled CAMS.
+        report: report.
     """
 
     run: Run
@@ -88,7 +88,7 @@ class ExperimentRun:
         self.hourly, self.report = self.out / "pm25.zarr", self.out / "report.html"
 
     def plan(self) -> Plan:
-        """Return the steps, and what decides each."""
+        """Return the steps with their settings."""
         values = self.run.model_dump(mode="json")
         world = values["world"]
         seed = {"seed": world["seed"]} if world else None
@@ -160,14 +160,14 @@ class ExperimentRun:
             "fetch": getattr(self.run.fetch, key).model_dump(mode="json"),
             **settings,
         }
-        # What came from far away is not thrown away.
+        # Downloads are not discarded.
         fate: Fate = "kept" if self.run.world is None else "removed"
         return Step(
             f"fetch {name}", do, settings, (), outputs, fate, {"fetch": f"fetch.{key}"}
         )
 
     def _network(self, kind: Kind) -> dict[str, Any]:
-        """Return what decides a training's outcome, besides its data."""
+        """Return the settings that a training's result depends on, besides its data."""
         values = self.experiment(kind).model_dump(
             mode="json", exclude={"data": True, "output": {"card"}}
         )
@@ -176,10 +176,10 @@ class ExperimentRun:
         return values
 
     def _refuse(self, step: Step, before: Mapping[str, Any]) -> None:
-        """Refuse to change fetched data other than by adding to them.
+        """Raise if fetched data would change other than by additions.
 
         Raises:
-            OutputError: another box, version or degradation is wanted, or a period that does not hold the one before.
+            OutputError: the box, version or degradation differs, or the period does not contain the former one.
         """
         place, changed = step.outputs[0], step.changes(before)
         old, new = (
@@ -204,7 +204,7 @@ class ExperimentRun:
         """Return a training's experiment, on this run's store.
 
         Raises:
-            InputError: it is none, or not one of that kind.
+            InputError: the experiment is invalid, or of another kind.
         """
         train, where = self._training(kind), self.where(kind)
         if train.file is not None and train.experiment is not None:
@@ -222,12 +222,12 @@ class ExperimentRun:
         return found
 
     def where(self, kind: Kind) -> str:
-        """Return the name of a training's experiment for messages: its file, or its key in this one."""
+        """Return the name of a training's experiment for messages: its file, or its key in this file."""
         file = self._training(kind).file
         return f"train.{kind}" if file is None else str(self.beside / file)
 
     def checkpoint(self, kind: Kind) -> Path:
-        """Return the path of a training's best weights."""
+        """Return the path of a training's best checkpoint."""
         return (
             self.out
             / "runs"
@@ -236,10 +236,10 @@ class ExperimentRun:
         )
 
     def go(self) -> None:
-        """Do what is not done, or no longer holds.
+        """Run all steps that are not done or no longer valid.
 
         Raises:
-            OutputError: data were fetched with other settings.
+            OutputError: existing data were fetched with other settings.
         """
         plan = self.plan()
         plan.check()
@@ -262,22 +262,22 @@ class ExperimentRun:
             self.say(f"{step.name}: {told}")
 
     def _tell(self, name: str, stage: str, done: int, total: int) -> None:
-        """Report a step's progress under its name, whatever the stage."""
+        """Report a step's progress under its name, for all stages."""
         self.progress(name, done, total)
 
     def cams_request(self) -> CamsRequest:
-        """Return what is asked of the Atmosphere Data Store."""
+        """Return the request to the Atmosphere Data Store."""
         wanted = self.run.fetch.cams
         return CamsRequest(Period.parse(wanted.period), self.cams, bbox=wanted.bbox)
 
     def openaq_request(self) -> OpenaqRequest:
-        """Return what is asked of OpenAQ's archive."""
+        """Return the request to OpenAQ's archive."""
         wanted = self.run.fetch.openaq
         period = Period.parse(wanted.period)
         return OpenaqRequest(period, self.openaq, wanted.bbox, wanted.country)
 
     def geos_cf_request(self) -> GeosCfRequest:
-        """Return what is asked of GEOS-CF."""
+        """Return the request to GEOS-CF."""
         wanted = self.run.fetch.geos_cf
         return GeosCfRequest(
             Period.parse(wanted.period), self.store, wanted.version, wanted.bbox
@@ -312,7 +312,7 @@ class ExperimentRun:
         return told
 
     def fetch_geos_cf(self, progress: Progress) -> str:
-        """Fetch GEOS-CF, and prepare it into ``data/geos_cf.zarr``."""
+        """Fetch GEOS-CF and prepare it into ``data/geos_cf.zarr``."""
         self.store.parent.mkdir(parents=True, exist_ok=True)
         degradation = self.run.degradation
         if self.run.world is None:
@@ -332,10 +332,10 @@ class ExperimentRun:
         progress: Progress,
         **options: Any,
     ) -> str:
-        """Write simulated files where a real experiment's fetched ones go; complete files stay.
+        """Write simulated files in place of fetched ones; complete files are kept.
 
         Returns:
-            what the folder holds, in words.
+            a description of the folder's contents.
         """
         from deepcams.simulation.write_world import simulate
 
@@ -368,7 +368,7 @@ class ExperimentRun:
         return done.text().splitlines()[-1].strip()
 
     def evaluate(self, progress: Progress) -> str:
-        """Score both networks, apart and together, into ``scores``."""
+        """Score both networks, separately and together, into ``scores``."""
         from deepcams.evaluation.experiment import open_truth
 
         options, folder = self.run.evaluate, self.out / "scores"
@@ -390,7 +390,7 @@ class ExperimentRun:
         for task, methods in asked.items():
             resolution = "coarse" if resolutions.get(task) == "coarse" else "fine"
             scored = _rows(folder / f"{task}.json")
-            if scored is None:  # else it was done before a stop
+            if scored is None:  # else done before an interruption
                 experiment = simulation.Experiment(
                     task,  # type: ignore[arg-type]
                     self.run.degradation,
@@ -432,7 +432,7 @@ class ExperimentRun:
         return f"{job.run(progress).hours} hours in {self.hourly.name}"
 
     def validate(self, progress: Progress) -> str:
-        """Compare CAMS and ours with stations: tables and figures into ``validation``."""
+        """Compare CAMS and the downscaled fields with stations: tables and figures into ``validation``."""
         from deepcams.stations.from_files import Request, validate_files
 
         folder, known = self.out / "validation", self.openaq / "stations.json"
@@ -449,7 +449,7 @@ class ExperimentRun:
         return f"{len(done.written)} tables and figures in {folder.name}"
 
     def write_report(self, progress: Progress) -> str:
-        """Write one HTML file about all of it."""
+        """Write the report, one HTML file."""
         from deepcams.report import write_report
 
         written = write_report(
@@ -463,7 +463,7 @@ def _told(summary: Summary) -> str:
 
 
 def _write_station_list(path: Path, world: World, wanted: FetchOpenaq) -> None:
-    """Write the list of simulated stations as OpenAQ's API answers."""
+    """Write the list of simulated stations in the format of OpenAQ's API."""
     from deepcams.simulation.station_network import place_stations
     from deepcams.simulation.write_openaq import Dirt
 
@@ -488,7 +488,7 @@ def _write_station_list(path: Path, world: World, wanted: FetchOpenaq) -> None:
 
 
 def _rows(path: Path) -> list[dict[str, Any]] | None:
-    """Read scores that are there; ``None`` if there are none, or damaged ones."""
+    """Read existing scores; ``None`` if they are missing or damaged."""
     try:
         rows = from_json(path.read_text(encoding="utf-8"))["rows"]
         complete = any(

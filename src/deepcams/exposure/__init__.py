@@ -1,4 +1,4 @@
-"""What people are exposed to: fields over zones with their people, and at lists of places."""
+"""Exposure of people: fields over zones with their population, and at lists of places."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The exact area that a polygon has in each cell of a latitude-longitude grid, on the sphere.
+"""The exact area of a polygon in each cell of a latitude-longitude grid, on the sphere.
 
-Edges are straight in longitude and latitude, as GIS draws them, and areas are those of the sphere: in longitude and
-sine of latitude an area of the plane is one of the sphere. By Green's theorem a polygon's part of a cell is the sum,
-over the pieces of its edges in the cell's column, of the area between piece and cell floor. A piece north of the cell
-adds the cell's whole height, one south of it nothing; along a piece within it the sine is integrated in closed form. So
-no polygon is clipped, the time grows with edges and cells, and the result is exact but for rounding.
+Edges are straight in longitude and latitude, as GIS draws them. Areas are computed in the plane of longitude and sine
+of latitude, whose areas equal those on the sphere. By Green's theorem a polygon's part of a cell is the sum, over the
+pieces of its edges in the cell's column, of the area between piece and cell floor. A piece north of the cell adds the
+cell's whole height, one south of it nothing; along a piece within it the sine is integrated in closed form. So no
+polygon is clipped, the time is linear in edges and cells, and the result is exact to rounding.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 _BAND = 1 << 22
-"""Cells that are worked on at a time."""
+"""Number of cells processed at once."""
 _POLE = 90 - 1e-9
-"""Degrees from which on a point is a pole."""
+"""Latitude from which a point counts as a pole, degrees."""
 
 
 @dataclass(frozen=True)
 class Lines:
-    """The lines between cells.
+    """The boundaries between cells.
 
     Attributes:
         rows: latitudes of the lines, degrees, decreasing, (rows + 1,).
@@ -35,12 +35,12 @@ class Lines:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of cells."""
+        """Number of rows and columns of cells."""
         return self.rows.size - 1, self.columns.size - 1
 
     @property
     def closed(self) -> bool:
-        """Whether the columns go once round the globe."""
+        """Whether the columns span the whole globe."""
         return bool(abs(self.columns[-1] - self.columns[0] - 360) < 1e-9)
 
     def areas(self) -> np.ndarray:
@@ -53,8 +53,8 @@ class Part(NamedTuple):
     """The areas of a ring in a block of cells.
 
     Attributes:
-        row: first row.
-        columns: (k,), column of each of the block's columns.
+        row: first row of the block.
+        columns: (k,), grid column of each column of the block.
         areas: (rows, k), on the unit sphere; negative for holes.
     """
 
@@ -64,16 +64,16 @@ class Part(NamedTuple):
 
 
 def without_jumps(ring: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return a closed ring whose longitudes have no jumps, closed through the pole that it goes round, if any.
+    """Close a ring and remove jumps in its longitudes; a ring around a pole is closed through that pole.
 
-    An edge of more than 180 degrees is taken the short way, across the 180th meridian, unless it lies on a pole or
-    goes once round (-180 to 180, as the edge of a map of the world).
+    An edge of more than 180 degrees is read as the short way across the 180th meridian, unless it lies on a pole or
+    spans 360 degrees (-180 to 180, as on the edge of a world map).
 
     Args:
-        ring: (n, 2), longitude and latitude, degrees; its first point at the end, or not.
+        ring: (n, 2), longitude and latitude, degrees; the first point may be repeated at the end.
 
     Returns:
-        the ring, closed, and whether an edge was taken the short way.
+        the closed ring, and whether an edge was read as the short way.
     """
     if not np.array_equal(ring[0], ring[-1]):
         ring = np.concatenate([ring, ring[:1]])
@@ -89,7 +89,7 @@ def without_jumps(ring: np.ndarray) -> tuple[np.ndarray, bool]:
     if abs(turned[-1] - turned[0]) < 1:
         ring[-1] = ring[0]
         return ring, True
-    # It goes round a pole: the one it touches, else the nearer one.
+    # The ring encloses a pole: the one it touches, else the nearer one.
     farthest = latitude[np.argmax(np.abs(latitude))]
     near = farthest if abs(farthest) >= _POLE else latitude.mean()
     pole = np.copysign(90.0, near)
@@ -102,11 +102,11 @@ def ring_areas(ring: np.ndarray, lines: Lines, hole: bool = False) -> Iterator[P
 
     Args:
         ring: closed, without jumps (:func:`without_jumps`), in either direction.
-        lines: of the cells.
-        hole: the areas count as negative.
+        lines: boundaries of the cells.
+        hole: whether the areas are negative.
     """
     longitude, latitude = ring.T
-    # Clockwise, what lies under the edges is positive; by the shoelace formula in differences.
+    # Orientation by the shoelace formula; areas under the edges are positive if clockwise.
     x, y = longitude - longitude[0], latitude - latitude[0]
     doubled = float(np.sum((x[1:] - x[:-1]) * (y[1:] + y[:-1])))
     sign = (1.0 if doubled >= 0 else -1.0) * (-1.0 if hole else 1.0)
@@ -121,7 +121,7 @@ def ring_areas(ring: np.ndarray, lines: Lines, hole: bool = False) -> Iterator[P
     if top >= rows:
         return
     bottom = min(int(row.max()), rows - 1)
-    around = columns + (0 if lines.closed else 1)  # one more for all that is outside
+    around = columns + (0 if lines.closed else 1)  # one more for everything outside
     real = (first + np.arange(across)) % around
     inside = np.flatnonzero(real < columns)
     if not inside.size:
@@ -131,7 +131,7 @@ def ring_areas(ring: np.ndarray, lines: Lines, hole: bool = False) -> Iterator[P
     row, column, width, middle = (
         each[order] for each in (row, column - first, width, middle)
     )
-    above = np.zeros(across)  # width, in radians, that lies under pieces further north
+    above = np.zeros(across)  # width below pieces further north, radians
     start = int(np.searchsorted(row, 0))
     np.add.at(above, column[:start], width[:start])
     band = max(_BAND // across, 1)
@@ -141,7 +141,7 @@ def ring_areas(ring: np.ndarray, lines: Lines, hole: bool = False) -> Iterator[P
         here = slice(start, stop)
         at = (row[here] - begin) * across + column[here]
         under = width[here] * (middle[here] - sines[row[here] + 1])
-        # Of no pieces bincount would make whole numbers.
+        # bincount of empty input would return integers.
         widths, areas = (
             np.bincount(at, part, (end - begin) * across).astype(float, copy=False)
             for part in (width[here], under)
@@ -157,12 +157,12 @@ def ring_areas(ring: np.ndarray, lines: Lines, hole: bool = False) -> Iterator[P
 def _pieces(
     longitude: np.ndarray, latitude: np.ndarray, lines: Lines
 ) -> tuple[np.ndarray, ...] | None:
-    """Cut edges at all lines; edges along meridians have no area under them and are left out.
+    """Cut edges at all lines; edges along meridians are dropped because they have no area below them.
 
     Returns:
-        of each piece: row (-1 north of all, the number of rows south of all), column (of any turn; where the columns do
-        not close, the last one of each turn is outside), signed width in radians, and mean of the sine along it.
-        ``None`` where there is no piece.
+        per piece: row (-1 north of all rows, number of rows south of all), column (counted over all turns of 360
+        degrees; if the columns do not close, the last one of each turn is outside), signed width in radians, and mean
+        sine of latitude. ``None`` if there is no piece.
     """
     used = np.diff(longitude) != 0
     if not used.any():
@@ -174,7 +174,7 @@ def _pieces(
     turns = (np.array([begin[0], end[0]]) - turn[0]) // 360
 
     def below(values: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
-        """Return the number of the column west of, or at, some longitudes."""
+        """Return the index of the column west of, or at, longitudes."""
         whole = np.floor((values - turn[0]) / 360)
         within = np.searchsorted(turn, values - 360 * whole, side)
         return np.asarray(whole * count + within - 1, np.int64)
@@ -211,13 +211,13 @@ def _cut(
 
     Args:
         begin, end: (2, n), longitude and latitude.
-        axis: along which the lines follow each other.
-        lines: where they are, increasing.
-        below: the number of the line at or below some values (``right``), or below them (``left``).
-        origin: the number of the first line.
+        axis: coordinate of the lines, 0 or 1.
+        lines: coordinates of the lines, increasing.
+        below: returns the index of the line at or below values (``right``), or below them (``left``).
+        origin: index of the first line.
 
     Returns:
-        begins and ends of the pieces, the number of the line below each, and the edge that each is of.
+        begins and ends of the pieces, the index of the line below each piece, and the index of its edge.
     """
     low, high = np.minimum(begin[axis], end[axis]), np.maximum(begin[axis], end[axis])
     first = below(low, "right")
@@ -226,7 +226,7 @@ def _cut(
     number = np.arange(edge.size) - np.repeat(np.cumsum(count) - count, count)
     index = first[edge] + number
     low, high = low[edge], high[edge]
-    # The piece's ends, low and high, as shares of the edge's way up.
+    # Lower and upper end of the piece, as fractions of the edge.
     length = np.where(high > low, high - low, 1.0)
     from_low = (np.maximum(lines[index - origin], low) - low) / length
     to_high = (np.minimum(lines[index + 1 - origin], high) - low) / length

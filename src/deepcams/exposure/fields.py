@@ -1,4 +1,4 @@
-"""Fields that exposure is taken from: any that deepcams opens, and means of days and longer."""
+"""Input fields of exposure: any field that deepcams opens, and daily or longer means."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from deepcams.stations.matching import cadence
 from deepcams.writers.layout import MEANS
 
 _INTERVAL = "interval"
-"""Of a field's encoding: seconds between its times, where it may have a single one."""
+"""Key of a field's encoding: seconds between its times, for fields that may have a single time."""
 DAYS = "days"
-"""Of a field's encoding: whose days the means of ``deepcams means`` are of."""
+"""Key of a field's encoding: definition of the day of the means of ``deepcams means``."""
 _LENGTHS = {"day": DAY_SECONDS, "month": 30 * DAY_SECONDS, "year": 365 * DAY_SECONDS}
 
 
 def interval_of(field: xr.DataArray) -> int:
-    """Return the usual distance of a field's times, seconds."""
+    """Return the usual interval between a field's times, seconds."""
     return int(field.encoding.get(_INTERVAL, 0)) or cadence(field)
 
 
 def open_exposure_field(
     paths: Sequence[str], variable: str | None = None
 ) -> xr.DataArray:
-    """Open a field of hours, or of means over days or longer: those of ``deepcams means``, or a provider's.
+    """Open an hourly field, or daily or longer means, of ``deepcams means`` or of a provider.
 
     Args:
-        paths: files, folders, globs or URLs; of an output of ``deepcams means`` one.
-        variable: which one; ``None`` is PM2.5, of ``deepcams means`` its mean.
+        paths: files, folders, globs or URLs; only one for an output of ``deepcams means``.
+        variable: variable to read; ``None``: PM2.5, or the mean in an output of ``deepcams means``.
 
     Returns:
-        canonical, lazy.
+        canonical field, lazy.
 
     Raises:
-        InputError: there is none, or the means are not finished.
+        InputError: no field is found, or the means are unfinished.
     """
     with long_means_opened():
         field = open_field(list(paths), variable)
@@ -46,7 +46,7 @@ def open_exposure_field(
         return field
     settings = identity[MEANS]
     if settings["over"] == "day":
-        DailyStore(paths[0], identity)  # refuses unfinished ones
+        DailyStore(paths[0], identity)  # raises if unfinished
     field = field.rename(str(field.name).removesuffix("_mean"))
     if settings["over"] in _LENGTHS:
         field.encoding[_INTERVAL] = _LENGTHS[settings["over"]]

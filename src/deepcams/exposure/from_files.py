@@ -32,15 +32,15 @@ class ZoneRequest:
 
     Attributes:
         field: files, folders, globs or URLs.
-        zones: a file, or ``countries``.
-        out: to write: CSV, Parquet or GeoPackage, by its suffix.
+        zones: file of polygons, or ``countries``.
+        out: output file: CSV, Parquet or GeoPackage, by its suffix.
         over, layout: see :func:`deepcams.exposure.zone_exposure`.
-        period: of the field, as text.
-        population: a file, or ``simulated``.
+        period: period of the field, as text.
+        population: population raster, or ``simulated``.
         population_kind, population_year, population_variable: see :func:`deepcams.exposure.read_population`.
-        classes: limits with commas between them, or ``who``.
+        classes: class limits separated by commas, or ``who``.
         id_column, name_column, layer: see :func:`deepcams.exposure.read_zones`.
-        variable: of the field.
+        variable: variable of the field.
     """
 
     field: tuple[str, ...]
@@ -68,8 +68,8 @@ def zones_to_file(request: ZoneRequest, progress: Progress | None = None) -> lis
         progress: see :func:`deepcams.exposure.zone_exposure`.
 
     Raises:
-        InputError: something of the request cannot be used.
-        OutputError: the table cannot be written; found out before the work where possible.
+        InputError: an input or option is invalid.
+        OutputError: the table cannot be written; checked before the work where possible.
     """
     check_output(request.out, (".csv", ".parquet", ".gpkg"))
     period = (
@@ -124,20 +124,20 @@ def points_to_file(
     variable: str | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Take a field at the places of a list and write the table; return the files.
+    """Sample a field at the places of a list and write the table; return the files.
 
     Args:
         field: file, folder, glob or URL.
-        points: the list, see :func:`deepcams.exposure.read_points`.
-        out: to write: CSV or Parquet, by its suffix.
-        options: how.
-        id_column: of the list.
-        variable: of the field.
+        points: list of places, see :func:`deepcams.exposure.read_points`.
+        out: output file: CSV or Parquet, by its suffix.
+        options: options of the sampling.
+        id_column: column with the ids.
+        variable: variable of the field.
         progress: see :class:`deepcams.exposure.points.PointExposure`.
 
     Raises:
-        InputError: the list or the field cannot be used.
-        OutputError: the table cannot be written; found out before the work where possible.
+        InputError: the list or the field is invalid.
+        OutputError: the table cannot be written; checked before the work where possible.
     """
     check_output(out, (".csv", ".parquet"))
     places = read_points(points, id_column=id_column)
@@ -150,10 +150,10 @@ def points_to_file(
 
 
 def _classes(text: str | None) -> tuple[float, ...] | Literal["who"]:
-    """Read limits between classes.
+    """Parse limits between classes.
 
     Raises:
-        InputError: they are no numbers.
+        InputError: a limit is not a number.
     """
     if text is None:
         return ()

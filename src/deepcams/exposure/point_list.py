@@ -1,6 +1,6 @@
-"""Lists of places with ids and windows in time. They may be persons' homes: no message names an id, a place or a date.
+"""Lists of places with ids and time windows. They may be people's homes: no message names an id, a place or a date.
 
-Messages name rows by their number, and columns.
+Messages identify rows by number, and columns by name.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _DAY = np.timedelta64(1, "D")
 
 @dataclass(frozen=True)
 class PointList:
-    """Places, a row each; an id may come again (somebody moved).
+    """Places, one per row; an id may occur more than once (a person moved).
 
     Attributes:
         ids: (n,), text.
         latitude, longitude: (n,), degrees.
-        start, end: (n,), ``datetime64[D]``, first and last day that counts, UTC; NaT: the field's own. ``None``: the
-            list has no windows.
+        start, end: (n,), ``datetime64[D]``, first and last day of the window, UTC; NaT: first or last day of the
+            field. ``None``: the list has no windows.
     """
 
     ids: np.ndarray
@@ -54,15 +54,15 @@ def read_points(path: str | Path, *, id_column: str | None = None) -> PointList:
 
     Args:
         path: CSV (with commas, semicolons or tabs) or Parquet: latitude and longitude in degrees, optionally ids, and
-            ``start`` and ``end``, or ``date``: days, both included, as 2019-12-31.
-        id_column: column with the ids; default id, person, subject, ..; without one the numbers of the rows.
+            ``start`` and ``end`` (both included), or ``date``: days, as 2019-12-31.
+        id_column: column with the ids; default id, person, subject, .., else the row numbers.
 
     Returns:
         the places, in the order of the list.
 
     Raises:
-        InputError: the list cannot be read, is empty, or has an impossible place or window; rows count from 1 below the
-            head.
+        InputError: the list cannot be read, is empty, or has an invalid place or window; rows are numbered from 1
+            below the header.
     """
     path = Path(path).expanduser()
     return points_of(_table(path), path, id_column=id_column)
@@ -74,8 +74,8 @@ def points_of(
     """Return the places of a table, see :func:`read_points`.
 
     Args:
-        table: a row a place.
-        where: for messages.
+        table: one row per place.
+        where: name of the table for messages.
         id_column: see :func:`read_points`.
 
     Raises:
@@ -137,7 +137,7 @@ def _table(path: Path) -> pd.DataFrame:
     except MissingExtraError:
         raise
     except Exception:
-        # What pandas and pyarrow say may hold a part of a row.
+        # Messages of pandas and pyarrow may quote part of a row.
         expected = "a table with a head and as many values in each row"
         raise InputError(path, expected, "another file") from None
 
@@ -145,7 +145,7 @@ def _table(path: Path) -> pd.DataFrame:
 def _columns(
     table: pd.DataFrame, where: object, id_column: str | None
 ) -> dict[str, str]:
-    """Return which column is what.
+    """Return the column name of each kind.
 
     Raises:
         InputError: a column is missing.
@@ -159,7 +159,7 @@ def _columns(
     for kind in ("latitude", "longitude"):
         if kind not in found:
             expected = f"a column {kind} ({', '.join(_NAMES[kind][1:])})"
-            # A list without a head has a person's row here, so that no name is shown.
+            # Without a header the names are a person's row, so they are not shown.
             others = f"{counted(len(table.columns), 'column')} of other names"
             do = "name the columns in the first row"
             raise InputError(where, expected, others, do)
@@ -192,7 +192,7 @@ def _days(column: pd.Series, where: object, name: str) -> np.ndarray:
 def _refuse(
     wrong: np.ndarray, where: object, expected: str, found: str, do: str = ""
 ) -> None:
-    """Refuse a list of which some rows are wrong; the first one is named by its number alone."""
+    """Raise if any row is wrong; the message gives only the number of the first one."""
     rows = np.flatnonzero(wrong)
     if rows.size:
         more = f" and {rows.size - 1:,} more" if rows.size > 1 else ""

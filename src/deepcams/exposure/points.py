@@ -1,4 +1,4 @@
-"""What is breathed at places: a field at each of a list's places, over the days that count there."""
+"""Exposure at places: a field sampled at each place of a list, within its time window."""
 
 from __future__ import annotations
 
@@ -32,25 +32,26 @@ Shape = Literal["long", "wide"]
 
 _RULES: dict[How, SpaceRule] = {"nearest": "cell", "bilinear": "bilinear"}
 _TOGETHER = 1 << 25
-"""Values of places that are in memory at a time."""
+"""Number of values in memory at once."""
 _ROWS = 1 << 21
-"""Rows of a table that are made at a time."""
+"""Number of table rows made at once."""
 _DAY = np.timedelta64(1, "D")
 _SEA = 0.01
-"""Share of land around a place below which it is at sea."""
+"""Fraction of land around a place below which it counts as at sea."""
 
 
 @dataclass(frozen=True)
 class PointOptions:
-    """How a field is taken at places.
+    """Options for sampling a field at places.
 
     Attributes:
-        over: the field's own times, days, months or years of UTC, or one mean for each row's window.
-        how: the value of the cell, or between the four nodes around.
-        lags: also the values of so many days before each day (``over`` day).
-        shape: a row a value, or a row a place with a column a step (with ``lags``: a row a day, a column a lag).
-        coordinates: latitude and longitude are in the table, too.
-        period: only these times of the field.
+        over: averaging: none (``hour``), days, months or years of UTC, or one mean per row's window.
+        how: value of the cell, or bilinear interpolation between the four nodes around.
+        lags: number of preceding days whose values are added (``over`` day only).
+        shape: ``long``: one row per value. ``wide``: one row per place and one column per step (with ``lags``: one row
+            per day, one column per lag).
+        coordinates: whether latitude and longitude are in the table.
+        period: times of the field to use.
     """
 
     over: PointOver = "day"
@@ -61,10 +62,10 @@ class PointOptions:
     period: Period | None = None
 
     def check(self, points: PointList) -> None:
-        """Refuse options that do not go together.
+        """Raise if options are incompatible.
 
         Raises:
-            InputError: lags of other steps than days, or a window's mean without windows.
+            InputError: lags with steps other than days, or window means without windows.
         """
         if self.lags and self.over != "day":
             do = "add --over day"
@@ -77,20 +78,20 @@ class PointOptions:
 
 
 class PointExposure:
-    """A field at places, computed when the tables are asked for; values are on disk meanwhile, without ids.
+    """A field at places. Values are cached on disk without ids; tables are computed on request.
 
     Args:
         field: canonical, lazy or not.
         points: see :func:`deepcams.exposure.read_points`.
-        options: how.
-        progress: called with "reading" and "writing", and how much of it is done.
+        options: options of the sampling.
+        progress: callback, called with the stages "reading" and "writing".
 
     Attributes:
-        steps: the field's steps that are read.
-        facts: what it is computed from, as JSON types; nothing of the list but its length.
+        steps: time steps that are read.
+        facts: inputs and settings, as JSON types; of the list only its length.
 
     Raises:
-        InputError: no place in the field's region, or no window in its time.
+        InputError: no place is in the field's region, or no window in its time range.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class PointExposure:
         self.facts["nodes_read_of_each_map"] = nodes_read(field, nodes)
 
     def _needed(self, steps: Steps) -> Steps:
-        """Return the steps from the first day that somebody needs to the last; windows count from there."""
+        """Return the steps from the first to the last that any window needs; window indices start there."""
         some = self._last >= self._first
         first = max(int(self._first[some].min()) - self._options.lags, 0)
         stop = int(self._last[some].max()) + 1
@@ -128,7 +129,7 @@ class PointExposure:
         return steps.part(first, stop)
 
     def _read(self, field: xr.DataArray, nodes: np.ndarray) -> Series:
-        """Read the field at some nodes and keep their steps' means on disk."""
+        """Read the field at nodes and cache the means over steps on disk."""
         begin, end = self.steps.within
         series = Series(nodes.size)
         blocks = read_nodes(field, nodes, "field", (begin, end))
@@ -147,7 +148,7 @@ class PointExposure:
         return series
 
     def _values(self, rows: np.ndarray) -> np.ndarray:
-        """Return the series of some rows of the list: (rows, steps), float32; NaN outside the field."""
+        """Return the time series of rows of the list: (rows, steps), float32; NaN outside the field."""
         result = np.full((rows.size, len(self.steps)), np.nan, np.float32)
         inside = self._inside[rows]
         slot, weight = self._slot[rows[inside]], self._weight[rows[inside]]
@@ -167,7 +168,7 @@ class PointExposure:
         """Yield the table in parts, in the order of the list.
 
         Yields:
-            columns as docs/points.md lists them; values in ug m-3, float32.
+            the columns listed in docs/points.md; values in ug m-3, float32.
         """
         number = len(self._points)
         size = max(min(_TOGETHER, _ROWS * 16) // max(len(self.steps), 1), 1)
@@ -227,7 +228,7 @@ class PointExposure:
         )
 
     def _days_of(self, rows: np.ndarray) -> np.ndarray:
-        """Return how many days the windows of some rows have; open ones end with the field."""
+        """Return the number of days in the windows of rows; open windows end with the field."""
         points = self._points
         assert points.start is not None
         assert points.end is not None
@@ -241,7 +242,7 @@ class PointExposure:
     ) -> pd.DataFrame:
         place, step = np.nonzero(within)
         lags = np.arange(self._options.lags + 1)
-        # By date, for a field may lack days.
+        # By date, because a field may lack days.
         day = self.steps.start.astype("datetime64[D]")
         wanted = day[step][:, None] - lags * _DAY
         at = np.minimum(np.searchsorted(day, wanted), day.size - 1)
@@ -267,21 +268,21 @@ def point_exposure(
     period: Period | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Return a field at places, over the days that count at each of them.
+    """Sample a field at places, within their time windows.
 
-    Only the chunks that hold places are read.
+    Only the chunks that contain places are read.
 
     Args:
         field: canonical, lazy or not.
         points: see :func:`deepcams.exposure.read_points`.
         over, how, lags, shape, coordinates, period: see :class:`deepcams.exposure.points.PointOptions`.
-        progress: called with "reading" and "writing", and how much of it is done.
+        progress: callback, called with the stages "reading" and "writing".
 
     Returns:
         a table; values in ug m-3, NaN outside the field.
 
     Raises:
-        InputError: no place in the field's region, no window in its time, or options that do not go together.
+        InputError: no place is in the field's region, no window in its time range, or options are incompatible.
     """
     options = PointOptions(over, how, lags, shape, coordinates, period)
     return PointExposure(field, points, options, progress).table()
@@ -291,7 +292,7 @@ def _place(grid: Grid, points: PointList, how: How) -> Placement:
     """Find the nodes of places.
 
     Raises:
-        InputError: none lies in the field's region.
+        InputError: no place lies in the field's region.
     """
     latitude, longitude = points.latitude, points.longitude
     placement = place_stations(grid, latitude, longitude, _RULES[how])
@@ -320,17 +321,17 @@ def _place(grid: Grid, points: PointList, how: How) -> Placement:
 def _slots(
     placement: Placement, grid: Grid
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return of each place whether it is inside, its nodes, and their weights: (n,), (n, 1 or 4) each."""
+    """Return, per place, whether it is inside (n,), its nodes and their weights (n, 1 or 4)."""
     nodes = placement.rows * grid.columns + placement.columns
     at = np.maximum(placement.point, 0)
     return placement.inside, nodes[at], placement.weights[at]
 
 
 def _windows(points: PointList, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and the last step of each row's window; the last before the first where there is none.
+    """Return the first and the last step of each row's window; last < first if the window has no step.
 
     Raises:
-        InputError: no window meets the field's time.
+        InputError: no window overlaps the field's time range.
     """
     size = len(points)
     if points.start is None or points.end is None:
@@ -338,7 +339,7 @@ def _windows(points: PointList, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
     begin = steps.start
     start = points.start
     if steps.over in ("month", "year"):
-        # The month or year that a window begins in is its first.
+        # A window's first step is the month or year it begins in.
         unit = "M" if steps.over == "month" else "Y"
         start = start.astype(f"datetime64[{unit}]")
     first = np.searchsorted(begin, start.astype("datetime64[s]"), "left")
@@ -351,7 +352,7 @@ def _windows(points: PointList, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
     if missed.all():
         expected = f"a window in the field's time ({span})"
         raise InputError("list", expected, f"none of {size:,} rows")
-    # The time of a field's own times has no length.
+    # Instants have start == end.
     end = max(steps.start[-1], steps.end[-1] - np.timedelta64(1, "s"))
     early = points.start < steps.start[0].astype("datetime64[D]")
     partly = ~missed & (early | (points.end > end.astype("datetime64[D]")))
@@ -372,7 +373,7 @@ def _facts(
     steps: Steps,
     inside: np.ndarray,
 ) -> dict[str, Any]:
-    """Return what a table was made from: nothing of a list but its length."""
+    """Return the inputs and settings of a table; of the list only its length."""
     return {
         "made_by": f"deepcams {__version__} points",
         "field": str(field.attrs.get("source", "")),

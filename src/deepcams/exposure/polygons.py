@@ -1,4 +1,4 @@
-"""Zones: polygons with ids, from any file of vector data, or the countries that come with the package."""
+"""Zones: polygons with ids, from any vector file, or the countries that come with the package."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from deepcams.files.optional import need
 from deepcams.files.records import fingerprint
 
 COUNTRIES = "countries"
-"""Given instead of a file: the countries that come with the package."""
+"""Name, given instead of a file, of the countries that come with the package."""
 _FILE = Path(__file__).with_name("countries.npz")
-_PER_DEGREE = 1000  # of the numbers in that file
+_PER_DEGREE = 1000  # units of the integers in that file
 _PIECES = 1000
-"""Pieces at least that an edge as long as all zones together is cut into before it is converted."""
+"""Smallest number of pieces into which an edge as long as the whole extent is cut before reprojection."""
 _IDS = ("id", "zone", "code", "geo_id_micro", "nuts_id", "iso_a3", "iso3", "gid_0")
 _NAMES = ("name", "nuts_name", "name_0", "name_en")
 _DO = "mend it (in QGIS: Fix geometries; in Python: geopandas' make_valid())"
@@ -32,9 +32,9 @@ class Ring:
     """A closed ring of a zone.
 
     Attributes:
-        zone: number of its zone.
+        zone: index of its zone.
         points: (n, 2), longitude and latitude, degrees, the first one also the last; longitudes have no jumps.
-        hole: whether its inside is taken out of the zone.
+        hole: whether the ring is a hole in the zone.
     """
 
     zone: int
@@ -47,10 +47,10 @@ class Zones:
     """Polygons with ids.
 
     Attributes:
-        ids: of each zone, unique.
-        names: of each zone, for people.
-        rings: of all zones.
-        source: where they are from, for people.
+        ids: id of each zone, unique.
+        names: display name of each zone.
+        rings: rings of all zones.
+        source: description of the origin.
     """
 
     ids: tuple[str, ...]
@@ -70,7 +70,7 @@ class Zones:
         return fingerprint(*parts)
 
     def geometries(self) -> list[Any]:
-        """Return each zone as a polygon of shapely, in degrees; longitudes are as in :attr:`Ring.points`."""
+        """Return each zone as a shapely geometry, in degrees; longitudes are as in :attr:`Ring.points`."""
         shapely = need("shapely")
         found: list[list[Any]] = [[] for _ in self.ids]
         for ring in self.rings:
@@ -90,8 +90,8 @@ def _plain(parts: list[Any]) -> Iterator[Any]:
 def country_zones() -> Zones:
     """Return the countries that come with the package: Natural Earth 4.1 at 1:50m (public domain), 241 of them.
 
-    Borders are de facto ones and no statement about any of them. Ids are the three-letter codes of ISO 3166; areas
-    that have none, most of them disputed, are zones of their own, whose ids are XKX (Kosovo) or begin with ``x-``.
+    Borders are de facto and imply no statement about their status. Ids are three-letter codes of ISO 3166; areas
+    without one, most of them disputed, are separate zones whose ids are XKX (Kosovo) or begin with ``x-``.
     """
     with np.load(_FILE) as file:
         points = np.cumsum(file["steps"], axis=0) / _PER_DEGREE
@@ -116,17 +116,17 @@ def read_zones(
     """Read polygons from a file.
 
     Args:
-        path: GeoPackage, GeoJSON, Shapefile, GeoParquet or any other file that GDAL reads; or ``countries``.
-        id_column: column with the ids; default the first that is named id, zone, code, NUTS_ID, ISO_A3, .. in any
-            case, else the numbers of the rows from 1.
-        name_column: likewise of names; default name, NUTS_NAME, .., else the ids.
-        layer: of a file with several.
+        path: GeoPackage, GeoJSON, Shapefile, GeoParquet or any other format that GDAL reads; or ``countries``.
+        id_column: column with the ids; default the first named id, zone, code, NUTS_ID, ISO_A3, .. in any case, else
+            the row numbers from 1.
+        name_column: column with the names; default name, NUTS_NAME, .., else the ids.
+        layer: layer to read, for a file with several.
 
     Returns:
         polygons in longitude and latitude (WGS 84); other reference systems are converted.
 
     Raises:
-        InputError: the file cannot be read, has no reference system, no polygon, an invalid ring, an id twice.
+        InputError: the file cannot be read, or has no reference system, no polygon, an invalid ring or a duplicate id.
     """
     if str(path) == COUNTRIES:
         return country_zones()
@@ -173,7 +173,7 @@ def _read(path: Path, layer: str | None) -> Any:
         if path.suffix.lower() in (".parquet", ".geoparquet"):
             return geopandas.read_parquet(path)
         table = geopandas.read_file(path, **options)
-    except Exception as error:  # GDAL, pyarrow and geopandas have their own
+    except Exception as error:  # GDAL, pyarrow and geopandas raise their own types
         found = " ".join(str(error).split())[:160]
         expected = "polygons (GeoPackage, GeoJSON, Shapefile, GeoParquet)"
         raise InputError(path, expected, found) from error
@@ -183,20 +183,20 @@ def _read(path: Path, layer: str | None) -> Any:
 
 
 def _in_degrees(table: Any, path: Path) -> Any:
-    """Return the table in WGS 84.
+    """Convert the table to WGS 84.
 
     Raises:
-        InputError: a latitude beyond the poles.
+        InputError: a latitude is beyond the poles, or coordinates cannot be converted.
     """
     if not table.crs.is_geographic:
         try:
-            # What is straight there is curved in degrees.
+            # Edges that are straight in the source CRS are curved in degrees.
             west, south, east, north = table.total_bounds
             longest = max(east - west, north - south) / _PIECES
             if longest > 0:
                 table = table.set_geometry(table.geometry.segmentize(longest))
             table = table.to_crs(4326)
-        except Exception as error:  # pyproj's
+        except Exception as error:  # pyproj raises its own types
             found = " ".join(str(error).split())[:160]
             raise InputError(path, "a known reference system", found) from error
     west, south, east, north = table.total_bounds
@@ -215,10 +215,10 @@ def _in_degrees(table: Any, path: Path) -> Any:
 def _column(
     table: Any, chosen: str | None, usual: tuple[str, ...], option: str, path: Path
 ) -> str | None:
-    """Return the name of a column that is asked for, or of the first usual one.
+    """Return the name of the chosen column, or of the first usual one.
 
     Raises:
-        InputError: there is no such column.
+        InputError: the chosen column does not exist.
     """
     columns = [str(name) for name in table.columns if name != table.geometry.name]
     if chosen is not None:
@@ -231,10 +231,10 @@ def _column(
 
 
 def _rings(shape: Any, zone: int, where: str) -> Iterator[tuple[Ring, bool]]:
-    """Yield the rings of a polygon, an outer one before its holes, and whether an edge of it went the short way.
+    """Yield the rings of a polygon, outer before holes, each with whether an edge was read as the short way.
 
     Raises:
-        InputError: no polygon, or an invalid one.
+        InputError: the geometry is not a polygon, or is invalid.
     """
     shapely = need("shapely")
     if shape is None or shape.is_empty:
@@ -246,7 +246,7 @@ def _rings(shape: Any, zone: int, where: str) -> Iterator[tuple[Ring, bool]]:
         read = [without_jumps(np.asarray(line.coords)[:, :2]) for line in lines]
         whole = [polygon]
         if any(jumped for _, jumped in read):
-            # What crosses the 180th meridian is judged as it is read.
+            # Validity is checked after jumps at the 180th meridian are removed.
             whole = [shapely.Polygon(points) for points, _ in read]
         for one in whole:
             if not one.is_valid:

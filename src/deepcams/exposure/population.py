@@ -1,4 +1,4 @@
-"""Population rasters at their own resolution, read window by window; and a simulated one."""
+"""Population rasters at their native resolution, read window by window; and a simulated one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from deepcams.files.records import fingerprint
 from deepcams.files.towns import cities
 
 SIMULATED = "simulated"
-"""Given instead of a file: the simulated population."""
+"""Name, given instead of a file, of the simulated population."""
 Kind = Literal["count", "density"]
 EARTH_RADIUS = 6371.0072
-"""Kilometres; of the sphere that has the Earth's area."""
+"""Radius of the sphere with the Earth's area, km."""
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
 _LARGEST = 1e8
-"""People in a cell; more are an undefined value not marked as missing."""
+"""Largest plausible number of people in a cell; larger values are unmarked missing values."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Population:
     """People in the cells of a raster in longitude and latitude.
 
     Attributes:
-        lines: between its cells.
-        read: returns the numbers of a slice of rows and one of columns: float64, NaN where missing.
-        kind: whether the numbers are people in a cell, or people per square kilometre.
-        year: of the people, as text; empty if it is not known.
-        source: where they are from, for people.
-        identity: differs where the people do.
+        lines: boundaries of its cells.
+        read: returns the values of a slice of rows and a slice of columns: float64, NaN where missing.
+        kind: ``count``: people per cell; ``density``: people per square kilometre.
+        year: year of the population, as text; empty if unknown.
+        source: description of the origin.
+        identity: fingerprint of the data.
     """
 
     lines: Lines
@@ -49,10 +49,10 @@ class Population:
     identity: str
 
     def density(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return people per area of the unit sphere, 0 where missing, and which cells are missing."""
+        """Return people per area of the unit sphere (0 where missing), and a mask of missing cells."""
         try:
             values = self.read(rows, columns)
-        except Exception as error:  # every library underneath has its own
+        except Exception as error:  # each library raises its own type
             found = " ".join(str(error.__cause__ or error).split())[:160]
             expected = "readable values"
             raise UnreadableError(self.source, expected, found) from error
@@ -67,15 +67,15 @@ class Population:
 
 
 def simulated_population(step: float = 0.1) -> Population:
-    """Return a simulated population: the inhabitants of GeoNames' towns, spread over some ten kilometres.
+    """Return a simulated population: the inhabitants of GeoNames' towns, spread over about ten kilometres.
 
-    It is no census: people outside towns of 15,000 are missing. It is made for demos and tests.
+    It is not a census: people outside towns of 15,000 are missing. It is meant for demos and tests.
 
     Args:
-        step: of its cells, degrees; divides 180.
+        step: cell size, degrees; must divide 180.
 
     Returns:
-        people on the whole globe.
+        a global population.
     """
     rows, columns = round(180 / step), round(360 / step)
     lines = Lines(90 - step * np.arange(rows + 1), step * np.arange(columns + 1) - 180)
@@ -112,19 +112,19 @@ def read_population(
     year: str | None = None,
     variable: str | None = None,
 ) -> Population:
-    """Open a population raster; values are read when they are needed.
+    """Open a population raster; values are read lazily.
 
     Args:
         path: GeoTIFF (WorldPop, GHS-POP, GPW, LandScan), netCDF or Zarr, in degrees; or ``simulated``.
-        kind: whether its values are people in a cell or people per square kilometre.
-        year: of the people; default the last number in the file's name that is one.
-        variable: of a netCDF file with several.
+        kind: ``count``: people per cell; ``density``: people per square kilometre.
+        year: year of the population; default the last year in the file's name.
+        variable: variable to read, for a netCDF file with several.
 
     Returns:
-        the raster; negative values and those marked as missing are no people.
+        the raster; negative values and those marked as missing count as missing.
 
     Raises:
-        InputError: the file cannot be read, or is no raster of even steps in degrees.
+        InputError: the file cannot be read, or is not a raster with even steps in degrees.
     """
     if str(path) == SIMULATED:
         return simulated_population()
@@ -148,9 +148,9 @@ def read_population(
 def _raster(path: Path, variable: str | None) -> Any:
     rasterio = need("rasterio")
     try:
-        with rasterio.Env():  # in which GDAL's own words do not go to the terminal
+        with rasterio.Env():  # keeps GDAL's messages off the terminal
             file = rasterio.open(path)
-    except Exception as error:  # rasterio's
+    except Exception as error:  # rasterio raises its own types
         found = " ".join(str(error).split())[:160]
         raise InputError(path, "a GeoTIFF", found) from error
     if variable is not None or file.count != 1:
@@ -213,10 +213,10 @@ def _dataset(path: Path, variable: str | None) -> Any:
 
 
 def _between(middles: np.ndarray, path: Path) -> np.ndarray:
-    """Return the lines around the middles of cells.
+    """Return the boundaries of cells, given their centres.
 
     Raises:
-        InputError: fewer than two, or uneven ones.
+        InputError: fewer than two centres, or uneven ones.
     """
     middles = np.asarray(middles, float)
     if middles.size < 2:
@@ -230,10 +230,10 @@ def _between(middles: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _checked(rows: np.ndarray, columns: np.ndarray, path: Path) -> Lines:
-    """Return the lines of a raster, those near a pole at the pole.
+    """Return the boundaries of a raster; those near a pole are moved to the pole.
 
     Raises:
-        InputError: they are no latitudes and longitudes.
+        InputError: they are not valid latitudes and longitudes.
     """
     step = rows[0] - rows[1]
     inside = rows[0] <= 90 + 0.51 * step and rows[-1] >= -90 - 0.51 * step

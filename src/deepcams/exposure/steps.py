@@ -1,4 +1,4 @@
-"""Hours, days, months and years of a field's times, and means over them by the rule of three quarters."""
+"""Hourly, daily, monthly and annual steps of a field, and means over steps with at least 75 % of their values."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Steps:
     """Consecutive parts of a field's time, each with enough values.
 
     Attributes:
-        over: what they are: the field's own times (``hour``), or calendar ones of UTC.
-        start, end: (steps,), ``datetime64[s]``, UTC; of instants (``hour``) both the time itself.
-        first, stop: (steps,), which of the field's times are in each.
-        possible: (steps,), how many there can be.
+        over: kind of step: the field's own times (``hour``), or calendar days, months or years of UTC.
+        start, end: (steps,), ``datetime64[s]``, UTC; equal for instants (``hour``).
+        first, stop: (steps,), range of indices of the field's times in each step.
+        possible: (steps,), number of times in a complete step.
     """
 
     over: Over
@@ -50,34 +50,34 @@ class Steps:
         return self.start.size
 
     def part(self, first: int, stop: int) -> Steps:
-        """Return some of the steps."""
+        """Return a range of the steps."""
         at = slice(first, stop)
         columns = (self.start, self.end, self.first, self.stop, self.possible)
         return Steps(self.over, *(column[at] for column in columns))
 
     def texts(self) -> list[str]:
-        """Return each step's beginning as text: ``2019-12-31`` for days, ``2019`` for years, .."""
+        """Return each step's start as text: ``2019-12-31`` for days, ``2019`` for years, .."""
         texts = np.datetime_as_string(self.start, unit=_TEXTS[self.over])
         return [text + ("Z" if self.over == "hour" else "") for text in texts.tolist()]
 
     @property
     def within(self) -> tuple[int, int]:
-        """First and stop of the field's times that are needed."""
+        """Range of indices (first, stop) of the field's times that are needed."""
         return int(self.first[0]), int(self.stop[-1])
 
 
 def steps_of(field: xr.DataArray, over: Over, period: Period | None = None) -> Steps:
-    """Divide a field's times; steps with fewer than 75 % of the times that they can have are left out.
+    """Divide a field's times into steps; those with fewer than 75 % of the possible times are left out.
 
-    A value belongs to the step that its stamp is in: instants of 00:00 to 23:00 make the day of an hourly field.
+    A value belongs to the step that contains its timestamp: the day of an hourly field is 00:00 to 23:00.
 
     Args:
-        field: canonical.
+        field: canonical field.
         over: the field's own times, or days, months or years of UTC.
-        period: only times within it.
+        period: times to use.
 
     Raises:
-        InputError: no time in the period, a field too coarse in time for the steps, or no step with enough times.
+        InputError: no time is in the period, the time step is too coarse, or no step has enough times.
     """
     seconds, length = field_seconds(field), interval_of(field)
     span = f"{stamp_seconds(seconds[0])} to {stamp_seconds(seconds[-1])} UTC"
@@ -99,7 +99,7 @@ def steps_of(field: xr.DataArray, over: Over, period: Period | None = None) -> S
         )
     times = seconds[keep].astype("datetime64[s]")
     if over == "hour":
-        # A mean is stamped in the middle of its interval.
+        # The timestamp of a mean is the middle of its interval.
         half = np.timedelta64(length // 2 if is_mean(field) else 0, "s")
         one = np.ones(keep.size, int)
         return Steps(over, times - half, times + half, keep, keep + 1, one)
@@ -131,12 +131,12 @@ def step_means(
     """Average the values of consecutive times over steps.
 
     Args:
-        blocks: stop of the times, and their values (times, nodes), from ``steps.within`` on.
-        steps: in order.
+        blocks: stop index and values (times, nodes) of consecutive blocks, starting at ``steps.within``.
+        steps: steps, in order.
 
     Yields:
-        the number of the first step, and means: (steps, nodes), float64; NaN where a node has fewer than 75 % of the
-        values that it can have.
+        index of the first step, and means: (steps, nodes), float64; NaN where a node has fewer than 75 % of the
+        possible values.
     """
     at = steps.within[0]
     step = 0

@@ -1,4 +1,4 @@
-"""Tables as files: CSV, Parquet, GeoPackage, each whole or not at all, and what they were made from next to them."""
+"""Tables written atomically as CSV, Parquet or GeoPackage, with a JSON file of their inputs and settings."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _DIGITS = "%.7g"
 
 
 def check_output(path: Path, kinds: tuple[str, ...]) -> None:
-    """Refuse an output of an unknown kind or in a place that cannot be written to, before the work.
+    """Check the suffix and the folder of an output before the work.
 
     Raises:
-        InputError: another suffix than those of ``kinds``.
-        OutputError: it cannot be written.
-        MissingExtraError: its library is not installed.
+        InputError: the suffix is not one of ``kinds``.
+        OutputError: the file cannot be written.
+        MissingExtraError: the library for the format is not installed.
     """
     if path.suffix.lower() not in kinds:
         found = repr(path.suffix or path.name)
@@ -48,10 +48,10 @@ def check_output(path: Path, kinds: tuple[str, ...]) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path with the same suffix; it becomes ``path`` at the end, or is removed.
+    """Yield a temporary path with the same suffix; it is renamed to ``path`` on success, else removed.
 
     Raises:
-        OutputError: it cannot be written, whichever library says so.
+        OutputError: the file cannot be written, whichever library fails.
     """
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     with os_errors_explained(path):
@@ -69,13 +69,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def with_times(frame: pd.DataFrame, over: str) -> pd.DataFrame:
-    """Return a table whose times are text: ``2019-12-31`` for days, ``2019`` for years, .."""
+    """Return a table with its times as text: ``2019-12-31`` for days, ``2019`` for years, .."""
     times = [name for name in ("start", "end") if name in frame]
     return frame.assign(**{name: _texts(frame[name], over) for name in times})
 
 
 def _texts(times: pd.Series, over: str) -> pd.Series:
-    # Each moment is written once: there are far fewer than rows.
+    # Format unique times only: they are far fewer than rows.
     number, moments = np.unique(times.to_numpy(), return_inverse=True)[::-1]
     texts = need("pandas").Series(moments).dt.strftime(_TIMES[over])
     return need("pandas").Series(texts.to_numpy(object)[number], index=times.index)
@@ -85,9 +85,9 @@ def write_tables(frames: Iterable[pd.DataFrame], path: Path, over: str) -> None:
     """Write the parts of a table as one CSV or Parquet file, by its suffix.
 
     Args:
-        frames: of the same columns; with ``start``, and perhaps ``end``, of ``datetime64``.
-        path: to write; an older file is replaced.
-        over: how times are written in CSV.
+        frames: parts with the same columns; ``start`` and, optionally, ``end`` are ``datetime64``.
+        path: output file; an existing one is replaced.
+        over: kind of step, which sets the format of times in CSV.
 
     Raises:
         OutputError: it cannot be written.
@@ -122,7 +122,7 @@ def _write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> None:
 
 
 def write_facts(path: Path, facts: dict[str, Any]) -> Path:
-    """Write what a table was made from next to it, as ``NAME.json``; return the file.
+    """Write a table's inputs and settings beside it, as ``NAME.json``; return the file.
 
     Raises:
         OutputError: it cannot be written.
@@ -137,14 +137,14 @@ def write_geopackage(
 ) -> None:
     """Write a table with its zones as a GeoPackage.
 
-    With one row a zone the layer ``exposure`` has the polygons; else ``zones`` has them, and ``exposure`` is a table
-    without, to be joined by the zones' ids.
+    With one row per zone the layer ``exposure`` holds the polygons; otherwise ``zones`` holds them, and ``exposure`` is
+    a table without geometry, to be joined by zone id.
 
     Args:
-        frame: as for :func:`write_tables`; its first column has ids.
-        path: to write.
-        over: how times are written.
-        ids, shapes: of the zones.
+        frame: as for :func:`write_tables`; the first column holds the ids.
+        path: output file.
+        over: kind of step, which sets the format of times.
+        ids, shapes: ids and polygons of the zones.
 
     Raises:
         OutputError: it cannot be written.

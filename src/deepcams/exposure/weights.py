@@ -1,4 +1,4 @@
-"""The share that each cell of a field has in each zone: by area, and by people. They are computed once and cached."""
+"""Weights of a field's cells in each zone, by area and by people, computed once and cached."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 VERSION = 2
-"""Counts up when the weights, or how they are saved, change."""
+"""Version of the weights and their file format."""
 _TINY = 1e-12
-"""Share of a cell below which it does not count: rounding."""
+"""Fraction of a cell below which it is ignored as rounding."""
 _CACHED = 40
-"""Files of weights that are kept."""
+"""Largest number of cached files."""
 
 
 @dataclass
 class Weights:
-    """How much of each zone is in each cell.
+    """Area and people of each zone in each cell.
 
     Attributes:
-        area: (zones, cells), sparse: area on the unit sphere (4 pi in all).
+        area: (zones, cells), sparse: area on the unit sphere (total 4 pi).
         people: (zones, cells), sparse: people; ``None`` without a population.
-        zone_area: (zones,), also outside the field.
-        zone_people: likewise.
-        missing: (zones,), share of the zone's area without a number of people: missing cells, or none of the raster.
+        zone_area: (zones,), total area, including outside the field.
+        zone_people: (zones,), total people, including outside the field.
+        missing: (zones,), fraction of the zone's area without population data: missing cells, or outside the raster.
     """
 
     area: csr_array[Any]
@@ -49,7 +49,7 @@ class Weights:
 
 
 def lines_of(grid: Grid) -> Lines:
-    """Return the lines between a field's cells."""
+    """Return the boundaries of a field's cells."""
     rows, columns = grid.latitude_bounds, grid.longitude_bounds
     return Lines(
         np.append(rows[:, 0], rows[-1, 1]), np.append(columns[:, 0], columns[-1, 1])
@@ -62,16 +62,16 @@ def weigh(
     population: Population | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Weights:
-    """Return the weights of zones on a grid, from the cache if they are in it.
+    """Return the weights of zones on a grid, from the cache if possible.
 
     Args:
         zones: polygons.
-        grid: of the field.
-        population: people; ``None``: weights by area alone.
-        progress: called with the rings done and how many there are.
+        grid: grid of the field.
+        population: population raster; ``None``: weights by area only.
+        progress: callback, called with the number of rings done and in total.
 
     Returns:
-        weights; cells that do not meet a zone have none.
+        weights; cells outside all zones have none.
     """
     about = fingerprint(
         VERSION, zones.identity, grid, "" if population is None else population.identity
@@ -123,7 +123,7 @@ def _weigh(
 
 
 class _Sums:
-    """Entries of a sparse matrix (zones, cells) that add up."""
+    """Accumulates the entries of a sparse matrix (zones, cells)."""
 
     def __init__(self, zones: int, shape: tuple[int, int]) -> None:
         self._zones, self._shape = zones, shape
@@ -145,7 +145,7 @@ class _Sums:
         size = (self._zones, self._shape[0] * self._shape[1])
         found = csr_array((value, (zone, cell)), shape=size)
         found.sum_duplicates()
-        found.data[found.data < 0] = 0.0  # rounding, where a hole fills a cell
+        found.data[found.data < 0] = 0.0  # rounding error where a hole fills a cell
         found.eliminate_zeros()
         return found
 
@@ -160,9 +160,9 @@ class _Inside:
 
 
 class _Merged:
-    """The lines of a field's cells and of a population's together: each piece between them has one of each.
+    """Common refinement of a field's cells and a population's cells: each piece lies in one cell of either.
 
-    So people are those of the raster's own cells, of which a zone has its share by area.
+    A zone gets its share by area of the people in each of the raster's own cells.
     """
 
     def __init__(self, lines: Lines, grid: Grid, population: Population) -> None:
@@ -184,7 +184,7 @@ class _Merged:
         self._field_row, self._field_column = field_row, field_column
 
     def people(self, row: int, columns: np.ndarray, areas: np.ndarray) -> _Inside:
-        """Return the people of a part by the field's cells, all of them, and the area where they are missing."""
+        """Return the people of a part per cell of the field, their total, and the area without population data."""
         rows = slice(row, row + len(areas))
         own_rows, own_columns = self._row[rows], self._column[columns]
         first, left = int(own_rows[0]), int(own_columns.min())
@@ -208,7 +208,7 @@ class _Merged:
 
 
 def _together(own: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return increasing lines with those of others that lie between them; what differs by rounding is one line."""
+    """Merge increasing lines with those of others that lie between them; lines equal to rounding are merged."""
     nearest = np.clip(np.searchsorted(own, others), 1, own.size - 1)
     apart = np.minimum(np.abs(others - own[nearest]), np.abs(others - own[nearest - 1]))
     between = (others > own[0]) & (others < own[-1]) & (apart > 1e-9)
@@ -218,7 +218,7 @@ def _together(own: np.ndarray, others: np.ndarray) -> np.ndarray:
 def _grouped(
     index: np.ndarray, values: np.ndarray, axis: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Add up neighbours of equal index along an axis; an index may come again."""
+    """Sum consecutive values of equal index along an axis; an index may recur."""
     starts = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
     return index[starts], np.add.reduceat(values, starts, axis=axis)
 
@@ -241,11 +241,11 @@ def _save(path: Path, weights: Weights) -> None:
         for old in kept[:-_CACHED]:
             old.unlink(missing_ok=True)
     except OSError:
-        return  # a cache that cannot be written to only costs time
+        return  # an unwritable cache only costs time
 
 
 def _load(path: Path) -> Weights | None:
-    """Return saved weights; ``None`` where there are none, or none that can be read."""
+    """Return cached weights; ``None`` if they do not exist or cannot be read."""
     from scipy.sparse import csr_array
 
     try:

@@ -1,4 +1,4 @@
-"""What the people and the area of zones are exposed to: means, and shares of people by class."""
+"""Exposure of zones: means by area and by population, and shares of people by concentration class."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Layout = Literal["plain", "healthiar"]
 WHO: Literal["who"] = "who"
-"""Given instead of numbers: the levels of WHO's guidelines for the steps."""
+"""Name, given instead of numbers, of the WHO guideline levels for the steps."""
 
 
 @dataclass
@@ -38,18 +38,18 @@ class ZoneExposure:
     """The exposure of zones, for each zone and step.
 
     Attributes:
-        zones: the zones.
-        steps: the steps in time.
-        mean: (steps, zones), weighted by area, ug m-3; NaN where nothing is known.
-        covered: (steps, zones), share of the zone's area that has values.
+        zones: zones.
+        steps: time steps.
+        mean: (steps, zones), area-weighted mean, ug m-3; NaN where there is no value.
+        covered: (steps, zones), fraction of the zone's area that has values.
         people: (zones,), people in the zone; ``None`` without a population.
-        population_mean: (steps, zones), weighted by people.
-        people_covered: (steps, zones), share of the zone's people that have values.
-        people_known: (zones,), share of the zone's area where the population has a number.
-        limits: upper limits of all classes but the last, ug m-3.
-        class_people: (steps, zones, classes), people by the class of their cell's mean; a limit is in the class below.
-        class_mean: (steps, zones, classes), their mean; NaN where there are none.
-        facts: what it was computed from, as JSON types.
+        population_mean: (steps, zones), population-weighted mean, ug m-3.
+        people_covered: (steps, zones), fraction of the zone's people in cells that have values.
+        people_known: (zones,), fraction of the zone's area with population data.
+        limits: upper limits of all classes except the last, ug m-3.
+        class_people: (steps, zones, classes), people by class of their cell's mean; a limit belongs to the lower class.
+        class_mean: (steps, zones, classes), population-weighted mean of the class, ug m-3; NaN if it has no people.
+        facts: inputs and settings, as JSON types.
     """
 
     zones: Zones
@@ -66,20 +66,20 @@ class ZoneExposure:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def class_names(self) -> list[str]:
-        """Return each class in words: ``0_5``, ``5_10``, .., ``above_35``."""
+        """Return the names of the classes: ``0_5``, ``5_10``, .., ``above_35``."""
         texts = [f"{limit:g}" for limit in self.limits]
         pairs = zip(["0", *texts], texts, strict=False)
         return [*(f"{low}_{high}" for low, high in pairs), f"above_{texts[-1]}"]
 
     def table(self, layout: Layout = "plain") -> pd.DataFrame:
-        """Return one row for each zone and step, zone by zone.
+        """Return one row per zone and step, ordered by zone.
 
         Args:
-            layout: ``plain``, or ``healthiar``: a row for each class that has people, with the names of that R
-                package's arguments.
+            layout: ``plain``, or ``healthiar``: one row per class with people, with the argument names of that R
+                package.
 
         Returns:
-            columns as docs/zones.md lists them; concentrations in ug m-3, shares 0 to 1.
+            the columns listed in docs/zones.md; concentrations in ug m-3, shares 0 to 1.
 
         Raises:
             InputError: ``healthiar`` without a population.
@@ -157,25 +157,25 @@ def zone_exposure(
     classes: Sequence[float] | Literal["who"] = (),
     progress: Progress | None = None,
 ) -> ZoneExposure:
-    """Return what zones are exposed to: means by area, and by people where a population is given.
+    """Compute the exposure of zones: area-weighted and, if a population is given, population-weighted means.
 
-    A cell counts with the exact part of its area that is in the zone, on the sphere; people are those of the
-    population's own cells. Each cell is averaged over a step first, so that classes are of days' or years' means.
+    A cell is weighted by the exact area on the sphere that it shares with the zone; people are those of the
+    population's own cells. Each cell is averaged over a step first, so classes refer to daily or annual means.
 
     Args:
         field: canonical, lazy or not.
         zones: see :func:`deepcams.exposure.read_zones`.
         over: the field's own times (``hour``), or days, months or years of UTC.
-        period: only these times.
+        period: times to use.
         population: see :func:`deepcams.exposure.read_population`.
-        classes: limits between classes, ug m-3, or ``who``: WHO's levels for days or years.
-        progress: called with "weights" and "reading", and how much of it is done.
+        classes: limits between classes, ug m-3, or ``who``: WHO levels for days or years.
+        progress: callback, called with the stages "weights" and "reading".
 
     Returns:
-        means, shares, and what they were computed from.
+        means, shares, and their inputs and settings.
 
     Raises:
-        InputError: no zone meets the field, or see :func:`deepcams.exposure.steps.steps_of`.
+        InputError: no zone overlaps the field; or see :func:`deepcams.exposure.steps.steps_of`.
     """
     progress = progress or no_progress
     limits = _limits(classes, over, str(field.name), population)
@@ -239,7 +239,7 @@ def _limits(
     """Return the limits between classes.
 
     Raises:
-        InputError: they do not increase, there is no population, or WHO has none.
+        InputError: limits do not increase, no population is given, or WHO has no levels for the steps.
     """
     limits: tuple[float, ...]
     if classes == WHO:
@@ -263,7 +263,7 @@ def _limits(
 
 
 def _used(weights: Weights) -> np.ndarray:
-    """Return the cells that have a weight, increasing."""
+    """Return the increasing indices of the cells that have a weight."""
     parts = [weights.area.indices]
     if weights.people is not None:
         parts.append(weights.people.indices)
@@ -275,8 +275,8 @@ class _Weighted:
 
     Args:
         matrix: (zones, cells).
-        used: the cells that are read.
-        whole: (zones,), a zone's area or people.
+        used: indices of the cells that are read.
+        whole: (zones,), total area or people of each zone.
     """
 
     def __init__(
@@ -292,7 +292,7 @@ class _Weighted:
         self._whole = whole
 
     def means(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the zones' means of some maps (maps, cells), and the share of the zones that have values."""
+        """Return the weighted means of maps (maps, cells) over zones, and the fraction of each zone with values."""
         missing = np.isnan(values)
         total: np.ndarray = np.broadcast_to(
             self._total, (len(values), self._total.size)
@@ -302,7 +302,7 @@ class _Weighted:
             values = np.where(missing, 0.0, values)
         sums = np.asarray(self._matrix @ values.T).T
         with np.errstate(invalid="ignore", divide="ignore"):
-            # Shares of nothing, and sums of rounding alone, are no values.
+            # Mask zones of zero size, and totals that are only rounding error.
             share = total / self._whole
             known = share > 1e-9
             mean = np.where(known, sums / total, np.nan)
@@ -311,7 +311,7 @@ class _Weighted:
     def by_class(
         self, values: np.ndarray, limits: tuple[float, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return people and their mean by class: (maps, zones, classes) each."""
+        """Return people and their mean per class: (maps, zones, classes) each."""
         zones, classes = self._total.size, len(limits) + 1
         shape = len(values), zones, classes
         people, sums = np.zeros(shape), np.zeros(shape)

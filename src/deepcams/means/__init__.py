@@ -1,4 +1,4 @@
-"""Daily, monthly, seasonal and annual means of hourly fields, and how often they are above the limits."""
+"""Daily, monthly, seasonal and annual means of hourly fields, and how often they exceed the limits."""
 
 from __future__ import annotations
 

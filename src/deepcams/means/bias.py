@@ -1,4 +1,4 @@
-"""The bias of a model at stations, put beside what is computed from it: from the tables of ``deepcams validate``."""
+"""The bias of a model at stations, read from the tables of ``deepcams validate`` and written with the means."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from deepcams.core.grid import Grid
 from deepcams.files.records import fingerprint
 
 UNCALIBRATED = "uncalibrated model"
-"""What every output says of its values."""
+"""Comment on the concentrations of every output."""
 NEAR_KM = 100.0
-"""Stations that are no farther from a node count as near."""
+"""Largest distance between a node and a station that counts as near."""
 FEWEST = 24
-"""Pairs that a station must have."""
+"""Smallest number of pairs a station must have."""
 TABLE = "stations.csv"
 _KM_PER_DEGREE = 111.2
 
 
 @dataclass(frozen=True)
 class StationBias:
-    """Mean differences of a field and stations.
+    """Mean differences between a field and stations.
 
     Attributes:
         latitude, longitude: (stations,), degrees.
         bias: (stations,), mean of model - observed, ug m-3.
-        source: the folder of the validation, for people.
+        source: folder of the validation, as shown in texts.
     """
 
     latitude: np.ndarray
@@ -42,7 +42,7 @@ class StationBias:
         """Read the table of stations that ``deepcams validate -o FOLDER`` wrote.
 
         Raises:
-            InputError: there is none, or no station in it has enough pairs of a field.
+            InputError: the table does not exist, or no station in it has enough pairs.
         """
         import pandas as pd
 
@@ -69,7 +69,7 @@ class StationBias:
 
     @property
     def fingerprint(self) -> str:
-        """Change when any figure does."""
+        """Return a hash of the station table."""
         return fingerprint(self.latitude, self.longitude, self.bias)
 
     def near(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +86,6 @@ class StationBias:
         ):
             rows = np.flatnonzero(abs(latitudes - north) <= reach)
             across = np.abs(np.asarray(eastward(longitudes - east)))
-            # The half circle of longitude that lies nearest: no more than the parallel itself is long.
             widest = reach / max(
                 np.cos(np.deg2rad(min(abs(north) + reach, 89.9))), 1e-3
             )
@@ -104,7 +103,7 @@ class StationBias:
             return (total / number).astype(np.float32), number
 
     def words(self, grid: Grid) -> str:
-        """Return in one sentence the bias of the stations near a grid's nodes."""
+        """Describe the bias of the stations near a grid's nodes in one sentence."""
         rows = np.abs(self.latitude[:, None] - grid.latitudes).min(axis=1)
         across = np.asarray(eastward(self.longitude[:, None] - grid.longitudes))
         inside = (rows <= grid.row_step) & (np.abs(across).min(axis=1) <= grid.step)
@@ -120,7 +119,7 @@ class StationBias:
 def _degrees_apart(
     latitude: np.ndarray, across: np.ndarray, north: float
 ) -> np.ndarray:
-    """Return the angle between places and one at a latitude, so many degrees of longitude away (haversine)."""
+    """Return the great-circle angle to a point at latitude ``north``, ``across`` degrees of longitude away."""
     up, own = np.deg2rad(latitude), np.deg2rad(north)
     half = np.sin((up - own) / 2) ** 2
     half = half + np.cos(up) * np.cos(own) * np.sin(np.deg2rad(across) / 2) ** 2

@@ -1,4 +1,4 @@
-"""Cells grouped by their distance from UTC, so that each group's day is one stretch of hours."""
+"""Cells grouped by their UTC offset, so that the day of each group is one contiguous range of hours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deepcams.core.times import MINUTE
 Days = Literal["utc", "nautical", "zones"]
 
 TILE = 20_000
-"""Cells whose hours are added at once."""
+"""Largest number of cells processed at once."""
 
 DAY_WORDS: dict[str, str] = {
     "utc": "UTC",
@@ -25,12 +25,12 @@ DAY_WORDS: dict[str, str] = {
 
 
 def offsets(grid: Grid, days: Days, year: int) -> np.ndarray:
-    """Return how far each cell's days are ahead of UTC.
+    """Return the UTC offset of each cell's days.
 
     Args:
-        grid: of the cells.
-        days: whose days.
-        year: of ``zones``, whose standard time (:mod:`deepcams.files.time_zones`).
+        grid: grid of the cells.
+        days: definition of the day.
+        year: year whose standard time ``zones`` uses (:mod:`deepcams.files.time_zones`).
 
     Returns:
         (rows, columns), int16, minutes.
@@ -49,22 +49,22 @@ def offsets(grid: Grid, days: Days, year: int) -> np.ndarray:
 
 
 def local_dates(times: np.ndarray, offset: np.timedelta64) -> np.ndarray:
-    """Return the dates of moments: a moment belongs to the date that it has on the cells' clocks.
+    """Return the local dates of UTC times.
 
     Args:
-        times: ``datetime64[ns]``, UTC; of means, the middle of each.
-        offset: how far the clocks are ahead of UTC.
+        times: ``datetime64[ns]``, UTC; for means, the middle of each averaging period.
+        offset: local time minus UTC.
     """
     return np.asarray((times + offset).astype("datetime64[D]"))
 
 
 @dataclass(frozen=True)
 class Group:
-    """Cells of one distance from UTC.
+    """Cells with the same UTC offset.
 
     Attributes:
-        offset: how far their days are ahead of UTC.
-        place: where they are among the arranged cells of their tile.
+        offset: local time minus UTC.
+        place: their slice of the sorted cells of the tile.
     """
 
     offset: np.timedelta64
@@ -73,14 +73,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of cells whose hours fit into a core's cache, arranged so that each group is one slice.
+    """A rectangle of cells whose hours fit into a core's cache, sorted so that each group is one slice.
 
     Attributes:
-        rows, columns: where it is on the map.
-        place: where its cells are among all that are arranged.
-        groups: in the order of its arranged cells.
-        order: which cell, counted row by row, comes where; ``None``: they are in order.
-        back: where each cell, counted row by row, is found.
+        rows, columns: position on the map.
+        place: slice of the tile in the sorted cells of the whole grid.
+        groups: groups, in the order of the sorted cells.
+        order: row-major index of each sorted cell; ``None`` if row-major order is already sorted.
+        back: inverse of ``order``: sorted position of each cell in row-major order.
     """
 
     rows: slice
@@ -91,17 +91,17 @@ class Tile:
     back: np.ndarray | None
 
     def arrange(self, values: np.ndarray) -> np.ndarray:
-        """Take its cells from (times, rows, columns): (times, cells), a copy only where it must be."""
+        """Return the tile's cells of (times, rows, columns), sorted: (times, cells), a view where possible."""
         cells = values[:, self.rows, self.columns].reshape(len(values), -1)
         return (
             cells if self.order is None else cells.take(self.order, axis=1, mode="clip")
         )
 
     def restore(self, arranged: np.ndarray, out: np.ndarray) -> None:
-        """Put its part of arranged cells into a map (rows, columns)."""
+        """Write the tile's part of sorted cells into a map (rows, columns)."""
         cells = arranged[self.place]
         if self.back is not None:
-            cells = cells.take(self.back, mode="clip")  # the mode is the fastest
+            cells = cells.take(self.back, mode="clip")  # fastest mode
         part = out[self.rows, self.columns]
         part[...] = cells.reshape(part.shape)
 
@@ -113,9 +113,9 @@ class Cells:
         minutes: see :func:`offsets`.
 
     Attributes:
-        size: how many cells there are.
-        tiles: that cover the grid.
-        offsets: each distance from UTC that occurs.
+        size: number of cells.
+        tiles: tiles that cover the grid.
+        offsets: all UTC offsets that occur.
     """
 
     def __init__(self, minutes: np.ndarray) -> None:
@@ -134,13 +134,13 @@ class Cells:
         self.tiles = tuple(tiles)
 
     def restore(self, arranged: np.ndarray, out: np.ndarray) -> None:
-        """Put arranged cells back into a map (rows, columns)."""
+        """Write sorted cells into a map (rows, columns)."""
         for tile in self.tiles:
             tile.restore(arranged, out)
 
 
 def _strips(minutes: np.ndarray) -> list[slice]:
-    """Cut a map where the distance from UTC changes in most rows: as at sea, where few cells need to be arranged."""
+    """Split a map at columns where the UTC offset changes in most rows (as at sea), so that few cells need sorting."""
     changes = (np.diff(minutes, axis=1) != 0).mean(axis=0) > 0.5
     edges = [0, *(np.flatnonzero(changes) + 1).tolist(), minutes.shape[1]]
     return [slice(*ends) for ends in itertools.pairwise(edges)]

@@ -1,4 +1,4 @@
-"""Daily statistics of an hourly field: planned, then computed day by day from blocks of hours that are read once."""
+"""Daily statistics of an hourly field, computed day by day from blocks of hours; each block is read once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from deepcams.readers.stored import Indexed
 from deepcams.writers.layout import ITEM_HOURS
 
 MOST = 96
-"""Values of a day, at most: counts are of 8 bits."""
+"""Largest number of values per day, because counts are int8."""
 BLOCK_BYTES = 100 << 20
-"""Blocks of hours are at most so large, unless the file's own chunks are: a day of the 0.25 degree globe."""
+"""Largest size of a block of hours, unless the file's chunks are larger: one day of the 0.25 degree globe."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class DailyPlan:
     """The days to compute.
 
     Attributes:
-        field: canonical, lazy.
-        cells: of its grid, by distance from UTC.
-        dates: the output's days, ``datetime64[D]``, without gaps.
-        possible: values that a whole day has.
-        needed: values that a day must have.
-        levels: that hours are counted above.
-        where: the input in the user's words.
+        field: canonical field, lazy.
+        cells: cells of its grid, grouped by UTC offset.
+        dates: days of the output, ``datetime64[D]``, without gaps.
+        possible: number of values in a complete day.
+        needed: smallest number of values for a day to count.
+        levels: levels above which hours are counted.
+        where: name of the input for messages.
     """
 
     field: xr.DataArray
@@ -55,18 +55,18 @@ class DailyPlan:
 
     @property
     def span(self) -> str:
-        """The hours, in words."""
+        """Range and number of the hours, as text."""
         first, last = (
             str(each.astype("datetime64[m]")) for each in self.times[[0, -1]]
         )
         return f"{first}Z to {last}Z ({self.times.size})"
 
     def computer(self) -> Daily:
-        """Return what computes the days."""
+        """Return the object that computes the days."""
         return Daily(self)
 
     def sample(self, start: int, stop: int) -> np.ndarray:
-        """Return one hour, noon (UTC) of the middle one of some days: (1, rows, columns), float32."""
+        """Return the noon (UTC) hour of the middle day of a range of days: (1, rows, columns), float32."""
         noon = self.dates[(start + stop) // 2].astype("datetime64[ns]") + DAY // 2
         at = min(int(np.searchsorted(self.times, noon)), self.times.size - 1)
         return read_block(self.field, slice(at, at + 1))
@@ -78,7 +78,7 @@ class DailyPlan:
 
 
 def needed_of(possible: int, percent: float) -> int:
-    """Return how many values are a share of those that are possible, at least one: 18 of 24 are 75 %."""
+    """Return the number of values that make up a percentage of the possible ones, at least 1: 75 % of 24 is 18."""
     return max(math.ceil(round(possible * percent / 100, 9)), 1)
 
 
@@ -89,17 +89,17 @@ def plan_days(
     percent: float,
     where: str,
 ) -> DailyPlan:
-    """Find the days of a field: from the first to the last that has enough values in some cell.
+    """Find the days of a field: from the first to the last day with enough values in any cell.
 
     Args:
-        field: canonical, lazy.
-        cells: of its grid.
-        levels: that hours are counted above.
-        percent: of a day's values that must be there.
-        where: the input in the user's words.
+        field: canonical field, lazy.
+        cells: cells of its grid.
+        levels: levels above which hours are counted.
+        percent: required percentage of a day's values.
+        where: name of the input for messages.
 
     Raises:
-        InputError: a cadence that does not divide the day, or no day with enough values.
+        InputError: the time step does not divide the day, or no day has enough values.
     """
     times = field.time.values
     steps = np.diff(times)
@@ -129,14 +129,14 @@ def plan_days(
 
 
 def status_of(count: np.ndarray, needed: int, possible: int) -> int:
-    """Return 0 where no cell has enough values, 1 where each has all, else 2."""
+    """Return 0 if no cell has enough values, 1 if every cell has all values, else 2."""
     if int(count.max()) < needed:
         return 0
     return 1 if int(count.min()) == possible else 2
 
 
 class _Sums:
-    """Sums of one day while its hours come in, of arranged cells."""
+    """Running sums of one day over sorted cells."""
 
     def __init__(self, size: int, levels: Sequence[Level]) -> None:
         self.total = np.zeros(size)
@@ -146,7 +146,7 @@ class _Sums:
         self._levels = [np.float32(level.value) for level in levels]
 
     def add(self, values: np.ndarray, start: int) -> None:
-        """Add hours of consecutive cells (hours, cells), of which this is the first."""
+        """Add hours of consecutive cells (hours, cells), beginning at cell ``start``."""
         at = slice(start, start + values.shape[1])
         total, top = values.sum(axis=0, dtype=np.float64), values.max(axis=0)
         highest = top.max()
@@ -161,7 +161,7 @@ class _Sums:
             self.count[at] += np.int8(len(values))
         self.total[at] += total
         np.maximum(self.largest[at], top, out=self.largest[at])
-        # Of each level only the cells that are above the one before.
+        # Levels increase: only cells above one level can be above the next.
         cells: np.ndarray | None = None
         for level, above in zip(self._levels, self.above, strict=True):
             if highest <= level:
@@ -174,7 +174,7 @@ class _Sums:
             above[at][slice(None) if cells is None else cells] += number
 
     def finish(self, needed: int) -> Iterator[np.ndarray]:
-        """Yield mean, largest (float32), count and each number above (int8), missing where too few values are there."""
+        """Yield mean, largest (float32), count and number above each level (int8); masked where values are too few."""
         few = self.count < needed
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = (self.total / self.count).astype(np.float32)
@@ -187,7 +187,7 @@ class _Sums:
 
 
 class Daily:
-    """Computes the days of a plan, each hour read once: hours go into the sums of all dates that they belong to.
+    """Computes the days of a plan; each hour is read once and added to the sums of all dates it belongs to.
 
     Args:
         plan: the days.
@@ -203,7 +203,7 @@ class Daily:
         self._pool: ThreadPoolExecutor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give another process the plan alone."""
+        """Pickle without running sums and threads."""
         state: dict[str, Any] = {
             "_sums": {},
             "_date": None,
@@ -213,19 +213,18 @@ class Daily:
         return {**vars(self), **state}
 
     def compute(self, index: int, out: Sequence[np.ndarray]) -> int:
-        """Compute a day, with the least work where it is the one after the last.
+        """Compute a day; cheapest when days are computed in order.
 
         Args:
-            index: of the day.
-            out: the maps of the day (rows, columns), written to: mean and largest value (float32, ug m-3), number of
-                values, number above each level (int8). Missing where too few values are there: NaN, -1; the number of
-                values is never missing.
+            index: index of the day.
+            out: output maps (rows, columns): mean and largest value (float32, ug m-3), number of values, number above
+                each level (int8). NaN or -1 where there are too few values; the number of values is never missing.
 
         Returns:
             see :func:`status_of`.
 
         Raises:
-            InputError: an infinite value, or one that no air can have.
+            InputError: a value is infinite, negative or implausibly large.
         """
         plan = self.plan
         date = plan.dates[index]
@@ -246,7 +245,7 @@ class Daily:
         return status_of(sums.count, plan.needed, plan.possible)
 
     def _add(self, number: int) -> None:
-        """Add a block of hours to the sums of their dates, a day's length at once: in it each cell has two dates."""
+        """Add a block of hours to the sums of their dates, one day's length at a time, so that a cell has two dates."""
         start = int(self._starts[number])
         block = self._next(number)
         times = self.plan.times[start : start + len(block)]
@@ -269,7 +268,7 @@ class Daily:
     def _parts(
         self, offset: np.timedelta64, times: np.ndarray
     ) -> list[tuple[_Sums, slice]]:
-        """Return the dates, with their hours, that consecutive times are of so far from UTC."""
+        """Return the sums of each local date of consecutive times at a UTC offset, with the slice of its hours."""
         plan, found = self.plan, []
         dates = local_dates(times, offset)
         edges = [0, *(np.flatnonzero(np.diff(dates)) + 1).tolist(), len(dates)]
@@ -282,7 +281,7 @@ class Daily:
         return found
 
     def _next(self, number: int) -> np.ndarray:
-        """Return a block, and begin to read the one after it."""
+        """Return a block and start to prefetch the next one."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, "deepcams-read")
         if self._ahead is not None and self._ahead[0] == number:
@@ -305,7 +304,7 @@ class Daily:
             moment = stamp(field.time.values[start + time])
             return f"{moment}, {node[0]:g} N {node[1]:g} E"
 
-        # A NaN makes both false.
+        # NaN makes both comparisons false.
         if not (values.min() >= 0 and values.max() < IMPLAUSIBLE):
             refuse_impossible(values, self.plan.where, place)
             clean(values)
@@ -313,9 +312,9 @@ class Daily:
 
 
 def _block_starts(field: xr.DataArray) -> np.ndarray:
-    """Return where blocks of hours begin, and the end: chunks of the file, as many as make a store's whole shards.
+    """Return the start of each block of hours, and the end of the last: whole chunks, or whole shards of a Zarr store.
 
-    A shard is read at once as a whole, but chunk by chunk where a part of it is asked for, which takes longer.
+    Reading a whole shard is one access; reading part of it takes one access per chunk and is slower.
     """
     rows, columns = grid_of(field).shape
     most = max(BLOCK_BYTES // (4 * rows * columns), 1)

@@ -1,4 +1,4 @@
-"""Levels that hours and days are counted above: those of :data:`deepcams.core.limits.LIMITS`, or numbers."""
+"""Levels above which hours and days are counted: those of :data:`deepcams.core.limits.LIMITS`, or numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Level:
-    """A level.
+    """A concentration level.
 
     Attributes:
         value: ug m-3; a value above it counts.
-        limits: the limits of daily means that have this level; none for a number of the user's own.
+        limits: limits of daily means at this level; empty for a number given by the user.
     """
 
     value: float
@@ -27,11 +27,11 @@ class Level:
 
     @property
     def suffix(self) -> str:
-        """The end of its variables' names: ``above_37p5``."""
+        """Suffix of its variables' names: ``above_37p5``."""
         return f"above_{self.value:g}".replace(".", "p")
 
     def attributes(self) -> dict[str, Any]:
-        """Return the level, and whose limit it is, as attributes of a variable."""
+        """Return the level and the limits at it as attributes of a variable."""
         named = (
             f"{one.name} ({one.words}; {one.source}; since {one.since.isoformat()})"
             for one in self.limits
@@ -42,15 +42,15 @@ class Level:
 def levels_of(
     species: str, texts: Iterable[str | float] | None = None
 ) -> tuple[Level, ...]:
-    """Return the levels that texts ask for, increasing, each once.
+    """Parse levels into an increasing sequence without duplicates.
 
     Args:
         species: short name (``pm2p5``).
-        texts: names of daily limits (``WHO AQG``, ``EU 2030``), numbers (ug m-3), or ``none``; several in one text are
-            separated by commas. ``None``: all daily limits of the species.
+        texts: names of daily limits (``WHO AQG``, ``EU 2030``), numbers (ug m-3), or ``none``; one text may hold
+            several, separated by commas. ``None``: all daily limits of the species.
 
     Raises:
-        InputError: a name that no limit of the species has, or a number that is no concentration.
+        InputError: a name is not a limit of the species, or a number is not a valid concentration.
     """
     known: dict[float, tuple[Limit, ...]] = {}
     for limit in limits_of(species, "day"):

@@ -1,4 +1,4 @@
-"""What outputs of means look like: their variables, and what they say of themselves."""
+"""Layout of the outputs of means: variables and attributes."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _UTC_OFFSET: dict[str, Any] = {
 def maps_of(
     minutes: np.ndarray | None, days: Days, bias: StationBias | None, grid: Grid
 ) -> tuple[Map, ...]:
-    """Return the variables without time.
+    """Return the variables without a time dimension.
 
     Args:
-        minutes: how far each cell's days are ahead of UTC; ``None`` for days of UTC.
-        days: whose days they are.
-        bias: of stations, if it is known.
-        grid: of the output.
+        minutes: UTC offset of each cell's days; ``None`` for UTC days.
+        days: definition of the day.
+        bias: bias at stations, if known.
+        grid: grid of the output.
     """
     maps = []
     if minutes is not None:
@@ -78,11 +78,11 @@ def maps_of(
 
 
 class Words:
-    """The attributes of variables.
+    """Builds the attributes of variables.
 
     Args:
-        species: short name.
-        beside: names of the variables that qualify all others.
+        species: short name (``pm2p5``).
+        beside: names of the ancillary variables.
     """
 
     def __init__(self, species: str, beside: Sequence[str]) -> None:
@@ -115,7 +115,7 @@ class Words:
         }
 
     def above(self, what: str, level: Level, note: str = "") -> dict[str, Any]:
-        """Return the attributes of a count of what is above a level."""
+        """Return the attributes of a count of exceedances of a level."""
         words = f"{what} with {label(self._species)} above {level.value:g} {UNITS}"
         return {
             "long_name": words,
@@ -148,12 +148,12 @@ def daily_layout(
     """Return the layout of daily means.
 
     Args:
-        plan: the days.
-        local: whether they are dates of the cells' own clocks.
-        maps: variables without time.
-        rounding: of concentrations.
+        plan: days to compute.
+        local: whether days are in local time.
+        maps: variables without a time dimension.
+        rounding: bit-rounding of concentrations.
         provenance: global attributes.
-        grid: of the field.
+        grid: grid of the field.
     """
     species = str(plan.field.name)
     words = Words(species, _beside(species, ["count"], maps))
@@ -204,7 +204,7 @@ def period_layout(
     rounding: BitRound,
     provenance: Mapping[str, Any],
 ) -> Layout:
-    """Return the layout of months, seasons or years; for the arguments see :func:`daily_layout`."""
+    """Return the layout of monthly, seasonal or annual means; for the arguments see :func:`daily_layout`."""
     species, possible = plan.store.species, int(plan.store.settings["values a day"])
     words = Words(species, _beside(species, ["days", "count"], maps))
     rule = (
@@ -266,12 +266,12 @@ def period_layout(
 
 
 def _hours(possible: int) -> str:
-    """Return what the values of a day are called: hours, where there are 24."""
+    """Return the word for the values of a day: hours if there are 24."""
     return "hours" if possible == 24 else f"values ({possible} a day)"
 
 
 def _annual_limits(species: str, over: str) -> str:
-    """Return the limits of annual means, to stand beside those."""
+    """Return the limits of annual means as text, for the attributes of annual means."""
     limits = limits_of(species, "year") if over == "year" else ()
     named = (
         f"{one.name} {one.level:g} (since {one.since.isoformat()}; {one.source})"

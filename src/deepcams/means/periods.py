@@ -1,4 +1,4 @@
-"""Months, seasons and years of a store of daily means, block by block of the map."""
+"""Monthly, seasonal and annual means of a store of daily means, computed block by block of the map."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Over = Literal["day", "month", "season", "year"]
 
 _MONTHS = {"month": 1, "season": 3, "year": 12}
 _FIRST = {"month": 0, "season": 11, "year": 0}
-"""Months from January to the first month of a period; seasons begin in December."""
+"""Offset of the first month of a period from January; seasons begin in December."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Stretch:
     """One month, season or year.
 
     Attributes:
-        start, stop: its first date, and the first after it, ``datetime64[D]``.
+        start, stop: first date, and first date after the end, ``datetime64[D]``.
     """
 
     start: np.datetime64
@@ -35,19 +35,19 @@ class Stretch:
 
     @property
     def days(self) -> int:
-        """Its days in the calendar."""
+        """Number of calendar days."""
         return int((self.stop - self.start).astype(int))
 
 
 def stretches(dates: np.ndarray, over: Over, percent: float) -> list[Stretch]:
-    """Return the periods of which enough days are among the dates, and those between them.
+    """Return all periods from the first to the last with enough days.
 
     Seasons are December to February (of the year that they end in), March to May, and so on.
 
     Args:
-        dates: that have a mean somewhere, increasing, ``datetime64[D]``.
-        over: which periods.
-        percent: of a period's days that must be there.
+        dates: dates with a mean in any cell, increasing, ``datetime64[D]``.
+        over: kind of period.
+        percent: required percentage of a period's days.
     """
     size, first = _MONTHS[over], _FIRST[over]
     if not dates.size:
@@ -74,11 +74,11 @@ class PeriodPlan:
 
     Attributes:
         store: daily means.
-        over: which periods.
-        stretches: the output's periods, without gaps.
-        percent: of a period's days that must be there.
-        levels: that days are counted above.
-        percentiles: of the days.
+        over: kind of period.
+        stretches: periods of the output, without gaps.
+        percent: required percentage of a period's days.
+        levels: levels above which days are counted.
+        percentiles: percentiles of daily means.
     """
 
     store: DailyStore
@@ -90,16 +90,16 @@ class PeriodPlan:
 
     @property
     def span(self) -> str:
-        """The days, in words."""
+        """Range and number of the days, as text."""
         dates = self.store.dates
         return f"{dates[0]} to {dates[-1]} ({dates.size} days)"
 
     def computer(self) -> Periods:
-        """Return what computes the periods."""
+        """Return the object that computes the periods."""
         return Periods(self)
 
     def sample(self, start: int, stop: int) -> np.ndarray:
-        """Return the means of the middle day of some periods: (1, rows, columns), float32."""
+        """Return the daily mean of the middle day of a range of periods: (1, rows, columns), float32."""
         one, dates = self.stretches[(start + stop) // 2], self.store.dates
         middle = one.start + (one.stop - one.start) // 2
         at = min(int(np.searchsorted(dates, middle)), dates.size - 1)
@@ -120,8 +120,8 @@ class Periods:
         """Compute a period.
 
         Args:
-            index: of the period.
-            out: its maps (rows, columns) in the order of :func:`names_of`, written to.
+            index: index of the period.
+            out: output maps (rows, columns), in the order of :func:`names_of`.
 
         Returns:
             see :func:`deepcams.means.daily.status_of`.
@@ -144,7 +144,7 @@ def plan_periods(
     """Find the periods of a daily store.
 
     Raises:
-        InputError: none has enough days, or a percentile is none.
+        InputError: no period has enough days, or a percentile is invalid.
     """
     for one in percentiles:
         if not 0 < one < 100:
@@ -166,13 +166,13 @@ def plan_periods(
 
 
 def statistics(plan: PeriodPlan, one: Stretch) -> dict[str, np.ndarray]:
-    """Compute a period's maps, by the ends of their names.
+    """Compute a period's maps, keyed by the suffix of their names.
 
     Returns:
-        (rows, columns) each: ``mean`` of the daily means that count, ``days`` (how many count) and ``count`` (hours
-        with values) which are never missing; ``max`` (highest hour) and ``max_day`` (highest daily mean), ``p98`` and
-        so on, ``days_above_15``, ``longest_run_above_15``, ``hours_above_15`` and so on; missing where too few days
-        count.
+        (rows, columns) each: ``mean`` of the valid daily means, ``max`` (highest hour), ``max_day`` (highest daily
+        mean), ``p98`` and so on, ``days_above_15``, ``longest_run_above_15``, ``hours_above_15`` and so on, masked
+        where there are too few valid days; ``days`` (number of valid days) and ``count`` (number of hours with values)
+        are never masked.
     """
     store = plan.store
     at = np.flatnonzero((store.dates >= one.start) & (store.dates < one.stop))
@@ -220,7 +220,7 @@ def _block(
 
 
 def _largest(values: np.ndarray) -> np.ndarray:
-    """Return the largest of each cell's values, NaN where there is none: (rows, columns)."""
+    """Return the largest value of each cell, NaN where it has none: (rows, columns)."""
     if not len(values):
         return np.full(values.shape[1:], np.nan, np.float32)
     return np.asarray(np.fmax.reduce(values, axis=0))
@@ -229,14 +229,14 @@ def _largest(values: np.ndarray) -> np.ndarray:
 def _percentiles(
     mean: np.ndarray, days: np.ndarray, percentiles: Sequence[float]
 ) -> Mapping[str, np.ndarray]:
-    """Return percentiles of days by the nearest rank from above, as the limits have it."""
+    """Return percentiles of daily means by nearest rank from above, as the limits define them."""
     if not percentiles:
         return {}
-    falling = -np.sort(-mean, axis=0)  # what is missing comes last
+    falling = -np.sort(-mean, axis=0)  # NaN sorts last
     found = {}
     for percent in percentiles:
         ranks = [nth_highest(percent, number) for number in range(len(mean) + 1)]
-        # Ranks count from 1; of no day at all there is none.
+        # Ranks count from 1; clip for periods without a day.
         rank = np.minimum(np.array(ranks)[days] - 1, max(len(mean) - 1, 0))
         if len(mean):
             chosen = np.take_along_axis(falling, rank[None], axis=0)[0]
@@ -247,12 +247,12 @@ def _percentiles(
 
 
 def percentile_name(percent: float) -> str:
-    """Return the end of a percentile's name: ``p98``, ``p99p5``."""
+    """Return the suffix of a percentile's name: ``p98``, ``p99p5``."""
     return f"p{percent:g}".replace(".", "p")
 
 
 def longest_run(above: np.ndarray) -> np.ndarray:
-    """Return the most days in a row that are above: a missing day ends a run.
+    """Return the largest number of consecutive days above a level; a missing day ends a run.
 
     Args:
         above: (days, rows, columns), bool.
@@ -279,7 +279,7 @@ def half_widths(found: Sequence[Stretch]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def names_of(plan: PeriodPlan) -> Iterator[tuple[str, Any]]:
-    """Yield the ends of the names of a period's maps, each with the percentile or level that it is of."""
+    """Yield the suffix of each map's name, with its percentile or level."""
     yield from ((name, None) for name in ("mean", "days", "count", "max", "max_day"))
     yield from ((percentile_name(one), one) for one in plan.percentiles)
     for kind in ("days", "longest_run", "hours"):

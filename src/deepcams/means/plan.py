@@ -1,4 +1,4 @@
-"""A planned run of means: what is computed, how its output is laid out, and what it says of itself."""
+"""Planning of a run of means: what is computed, and the layout and attributes of its output."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from deepcams.writers import BitRound, Layout
 
 @dataclass(frozen=True)
 class Settings:
-    """What the values depend on besides the input.
+    """Settings that the values depend on, besides the input.
 
     Attributes:
         over, days, complete, levels, percentiles, rounding: see :func:`deepcams.means.means_to`.
-        bias: of stations.
+        bias: bias at stations.
     """
 
     over: Over
@@ -51,13 +51,13 @@ class Run:
     """A planned run.
 
     Attributes:
-        plan: of days or of longer periods.
-        days: whose days.
-        local: whether they are dates of the cells' own clocks.
-        minutes: how far each cell's days are ahead of UTC; ``None`` for days of UTC.
+        plan: days or longer periods to compute.
+        days: definition of the day.
+        local: whether days are in local time.
+        minutes: UTC offset of each cell's days; ``None`` for UTC days.
         about: settings, for the identity.
-        source, history: of the input.
-        grid: of the output.
+        source, history: attributes of the input.
+        grid: grid of the output.
         species: short name.
     """
 
@@ -120,7 +120,7 @@ def plan_longer(store: DailyStore, settings: Settings) -> Run:
     """Plan longer periods of a store of daily means.
 
     Raises:
-        InputError: it has other days than were asked for, or see :func:`plan_periods` and :func:`levels_of`.
+        InputError: the store has another definition of the day; or see :func:`plan_periods` and :func:`levels_of`.
     """
     days = store.settings["days"]
     if settings.days not in (None, days):

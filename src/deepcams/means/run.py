@@ -1,4 +1,4 @@
-"""``deepcams means``: planned, checked, laid out, filled item by item, and resumed after any interruption."""
+"""``deepcams means``: plan, check, lay out and fill the output item by item; resume after an interruption."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from deepcams.writers import Contents, Item, open_target, split_hours
 from deepcams.writers.layout import MEANS
 
 PERCENTILES = (50.0, 90.0, 98.0, 99.0)
-"""Percentiles of days by default."""
+"""Default percentiles of daily means."""
 COMPLETE = 75.0
-"""Percent of values that must be there by default."""
+"""Default percentage of values required."""
 
 _OVERS = ("day", "month", "season", "year")
 
@@ -50,15 +50,15 @@ class Summary:
     """The result of a run.
 
     Attributes:
-        path: where the output is.
-        over: what its means are over.
-        status: how many of its times are missing, complete and incomplete.
-        largest: the largest mean, ug m-3; ``None``: all are missing.
-        computed: times that this run computed (the others were finished before).
-        seconds: how long it took.
+        path: path of the output.
+        over: averaging period.
+        status: number of missing, complete and incomplete times.
+        largest: largest mean, ug m-3; ``None`` if all are missing.
+        computed: number of times computed by this run; the others were finished before.
+        seconds: duration of the run.
         bytes: size on disk.
-        bias: in words, that the model is uncalibrated, and its bias at stations if that is known.
-        daily: the daily store that was made or used on the way; ``None`` where the input was one, or the output is.
+        bias: note that the model is uncalibrated, with its bias at stations if known.
+        daily: intermediate store of daily means, made or reused; ``None`` if the input or the output is one.
     """
 
     path: Place
@@ -91,32 +91,33 @@ def means_to(
     workers: int | Workers | None = None,
     command: str = "deepcams.means.means_to",
 ) -> Summary:
-    """Write means of days, months, seasons or years; finished work of an earlier, interrupted run is not done again.
+    """Write daily, monthly, seasonal or annual means; an interrupted run is resumed.
 
     Args:
         source: hourly (or 3-hourly) fields: a canonical field, or paths that :func:`deepcams.open_field` opens; or, for
             longer periods, the path of a store of daily means that this function wrote.
         out: a name ending in ``.zarr`` or ``.nc``, or the URL of a Zarr store.
         over: ``day``, ``month``, ``season`` or ``year``. Longer periods are made from daily means, which are written
-            beside the output (``NAME_days.zarr``) where ``source`` is hourly.
+            beside the output (``NAME_days.zarr``) if ``source`` is hourly.
         days: ``utc`` (the default), ``nautical`` (whole hours by longitude) or ``zones`` (real time zones, standard
-            time; extra ``timezones``). A value belongs to the date that its time has there; of means the middle counts.
-        complete: percent of a day's values, and of a period's days, that must be there.
-        levels: that hours and days are counted above: names of daily limits, numbers (ug m-3), ``none``; ``None``: all
-            daily limits of the species.
-        percentiles: of days, for longer periods.
+            time; extra ``timezones``). A value belongs to the local date of its time; a mean, to that of its middle.
+        complete: required percentage of a day's values and of a period's days.
+        levels: levels above which hours and days are counted: names of daily limits, numbers (ug m-3), ``none``;
+            ``None``: all daily limits of the species.
+        percentiles: percentiles of daily means, for longer periods.
         variable: which variable of the files; ``None`` is PM2.5.
         bbox: (west, south, east, north): only the nodes in this box.
         period: only these hours, UTC (a :class:`deepcams.Period` or its text, ``2019-03``).
-        rounding: bound on the relative error of bit-rounding of concentrations; 0 turns it off.
-        validated: folder of a ``deepcams validate`` of these fields, whose stations' bias is put beside the means.
-        overwrite: replace an output with other contents.
-        progress: told of the stages ``day``, ``month``, ``season``, ``year`` and ``write``.
-        workers: number of processes on this machine, or whoever does the work.
-        command: the command, for the history.
+        rounding: largest relative error of bit-rounding of concentrations; 0 turns it off.
+        validated: output folder of ``deepcams validate`` for these fields; the bias at its stations is written with
+            the means.
+        overwrite: replace an existing output that has other contents.
+        progress: callback, called with the stages ``day``, ``month``, ``season``, ``year`` and ``write``.
+        workers: number of processes on this machine, or the workers to use.
+        command: command recorded in the history.
 
     Returns:
-        what was written.
+        a summary of the output.
 
     Raises:
         InputError: an argument or the input is not what was expected.
@@ -201,7 +202,7 @@ def _run(
     progress: Progress,
     command: str,
 ) -> Summary:
-    """Write what is missing of an output."""
+    """Write the missing parts of an output."""
     began = time.perf_counter()
     keep_apart(place, [place_of(path) for path in inputs])
     target = open_target(place)
@@ -260,7 +261,7 @@ def _run(
 def _fill(
     work: Computing, items: tuple[Item, ...], team: Workers, progress: Progress
 ) -> int:
-    """Compute and write the unfinished items; return their times."""
+    """Compute and write the unfinished items; return the number of their times."""
     todo = work.unfinished(items)
     total, left = (sum(item.hours for item in each) for each in (items, todo))
     done = total - left

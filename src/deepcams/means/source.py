@@ -1,4 +1,4 @@
-"""What is averaged: hourly fields from files, or a store of daily means."""
+"""Input of means: hourly fields from files, or a store of daily means."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deepcams.writers.target import absent_files
 
 
 def daily_of(source: Paths) -> DailyStore | None:
-    """Return the daily store that a path is, if it is one."""
+    """Return the store of daily means at a path; ``None`` for any other input."""
     paths = [source] if isinstance(source, str | Path | Url) else list(source)
     if len(paths) != 1:
         return None
@@ -31,10 +31,10 @@ def daily_of(source: Paths) -> DailyStore | None:
 def hourly(
     source: xr.DataArray | Paths, variable: str | None
 ) -> tuple[xr.DataArray, list[str | Place]]:
-    """Return the field, lazy, and its files.
+    """Return the field (lazy) and its files.
 
     Raises:
-        InputError: there is none, or it is an unfinished output.
+        InputError: no field is found, or it is an unfinished output.
     """
     if isinstance(source, xr.DataArray):
         return as_field(source), []

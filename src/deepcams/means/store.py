@@ -32,7 +32,7 @@ def identity_of(path: str | Place) -> Identity | None:
 
 
 class DailyStore:
-    """Daily means and what is beside them.
+    """Daily means and the counts stored with them.
 
     Args:
         path: a Zarr store or a netCDF file.
@@ -40,16 +40,16 @@ class DailyStore:
 
     Attributes:
         path: as given.
-        settings: with which it was made.
+        settings: settings that it was made with.
         species: short name (``pm2p5``).
         dates: ``datetime64[D]``.
-        some: of each date, whether any cell has a mean.
-        grid: of its maps.
-        names: the ends of its variables' names.
-        offsets: how far each cell's days are ahead of UTC, int16, minutes; ``None`` where they are days of UTC.
+        some: whether any cell has a mean, per date.
+        grid: grid of its maps.
+        names: suffixes of its variables' names.
+        offsets: UTC offset of each cell's days, int16, minutes; ``None`` for UTC days.
 
     Raises:
-        InputError: it holds no daily means, or is unfinished.
+        InputError: the path holds no daily means, or is unfinished.
     """
 
     def __init__(self, path: str | Place, identity: Identity) -> None:
@@ -66,7 +66,6 @@ class DailyStore:
             raise InputError(
                 self.path, "hourly fields or daily means", f"means over {over}s"
             )
-        # As with all inputs, a URL's files are found first.
         (file,) = find_files(str(path))
         with damaged_explained(self.path):
             engine: Any = "zarr" if file.kind == "zarr" else "netcdf4"
@@ -91,7 +90,7 @@ class DailyStore:
             for name in self._dataset.data_vars
             if str(name).startswith(start)
         )
-        if file.kind == "zarr":  # a file appears when it is complete
+        if file.kind == "zarr":  # a netCDF file is written atomically
             found = written(file.path, f"{start}mean", self.dates.size)
             if found is not None and not found.whole:
                 raise InputError(
@@ -107,22 +106,22 @@ class DailyStore:
         return dict(self._dataset.attrs)
 
     def read(self, name: str, times: slice, place: tuple[slice, slice]) -> np.ndarray:
-        """Return values (days, rows, columns) of the variable with this end of its name.
+        """Return values (days, rows, columns) of the variable with this suffix.
 
         Raises:
-            UnreadableError: they cannot be read.
+            UnreadableError: the values cannot be read.
         """
         try:
             variable = self._dataset[f"{self.species}_{name}"].variable
             return np.array(variable[times, place[0], place[1]].values)
-        except Exception as error:  # every library underneath has its own
+        except Exception as error:  # each library raises its own type
             do = "see deepcams verify, or make it again"
             raise UnreadableError(
                 self.path, "readable values", reason(error), do
             ) from error
 
     def blocks(self) -> tuple[list[slice], list[slice]]:
-        """Return rows and columns of blocks that are stored together."""
+        """Return the rows and columns of the blocks in which the maps are stored."""
         variable = self._dataset[f"{self.species}_mean"].variable
         chunks = dict(variable.encoding.get("preferred_chunks") or {})
         sizes = self.grid.shape

@@ -1,4 +1,4 @@
-"""The work of a run of means, for its workers: items are computed and written; what is finished is checked."""
+"""The work of a run of means, for its workers: compute and write items, and check finished ones."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Computing(Work[Item, Made, None]):
     """The work of a run.
 
     Args:
-        plan: what is computed.
-        target: where it is written.
-        layout: of the output.
+        plan: days or periods to compute.
+        target: output.
+        layout: layout of the output.
     """
 
     def __init__(
@@ -37,31 +37,29 @@ class Computing(Work[Item, Made, None]):
         self._computer = plan.computer()
 
     def start(self) -> None:
-        """Set how the process of a worker keeps memory."""
+        """Configure memory allocation in a worker process."""
         keep_memory()
 
     def _fingerprint(self, item: Item) -> str:
-        """Return the fingerprint of a sample of what an item is computed from: all would take as long as the item."""
+        """Return the fingerprint of a sample of an item's input; hashing all of it would take as long as computing."""
         return fingerprint(self.plan.sample(item.start, item.stop))
 
     def check_space(self) -> None:
-        """Stop before the start where the disk cannot hold about as many bytes as a sample takes.
+        """Check that the disk can hold the output, whose size is estimated from a sample.
 
         Raises:
-            OutputError: it cannot.
+            OutputError: the disk is too small.
         """
         layout = self.layout
         sample = layout.rounding(self.plan.sample(0, layout.times.size - 1))
-        values = (
-            layout.dtypes.count("float32") * layout.times.size
-        )  # counts take little
+        values = layout.dtypes.count("float32") * layout.times.size  # counts are small
         check_space(self.target.path, values * self.target.measure(layout, sample))
 
     def unfinished(self, items: Sequence[Item]) -> list[Item]:
-        """Return which items are still to do.
+        """Return the unfinished items.
 
         Raises:
-            OutputError: a finished one was computed from other values than the input has now.
+            OutputError: a finished item was computed from other input values.
         """
         todo = []
         for item in items:
@@ -77,7 +75,7 @@ class Computing(Work[Item, Made, None]):
         return todo
 
     def compute(self, item: Item) -> Made:
-        """Return an item's values, one array a variable, its status and its record."""
+        """Return an item's values (one array per variable), its status and its record."""
         arrays = self._arrays(item.hours)
         status = np.empty(item.hours, np.int8)
         for at in range(item.hours):
@@ -98,7 +96,7 @@ class Computing(Work[Item, Made, None]):
         return arrays, status, Record(item.name, inputs, facts=asdict(contents))
 
     def _arrays(self, times: int) -> list[np.ndarray]:
-        """Return an array a variable; those of a type are parts of one, so large that its memory is handed back."""
+        """Return one array per variable; those of a dtype share a buffer, so large that its memory can be released."""
         dtypes = self.layout.dtypes
         shape = (times, *self.layout.grid.shape)
         parts = {

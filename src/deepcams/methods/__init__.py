@@ -1,7 +1,7 @@
-"""Methods that take a field to a finer grid or a finer cadence, and their chains.
+"""Methods that refine a field in space or in time, and their chains.
 
 :func:`build` makes a chain from names; the registries :data:`SPATIAL` and :data:`TEMPORAL` hold the names.
-:data:`AT_POINTS` holds methods in time that need no space, for stations.
+:data:`AT_POINTS` holds temporal methods that need no grid, for stations.
 """
 
 from __future__ import annotations

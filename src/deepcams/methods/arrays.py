@@ -1,6 +1,6 @@
-"""An array library and where it works: NumPy, or PyTorch on a device, for arithmetic that is written once.
+"""Array libraries behind one interface: NumPy, or PyTorch on a device.
 
-What both libraries have under one name is called through ``xp``; :class:`Arrays` has what differs.
+Functions with the same name in both libraries are called through ``xp``; :class:`Arrays` wraps those that differ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deepcams.methods.device import choose_device, uses_gpu
 
 @cache
 def _opencv() -> Any:
-    """Return OpenCV, with one thread: items are shared among processes, and hours among threads, already."""
+    """Return OpenCV, limited to one thread: work is already parallel over processes and threads."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -29,21 +29,21 @@ def _opencv() -> Any:
 
 @dataclass(frozen=True)
 class Arrays:
-    """NumPy, with OpenCV's sampling."""
+    """NumPy arrays, sampled by OpenCV."""
 
     @property
     def name(self) -> str:
-        """Library and device."""
+        """Name of library and device."""
         return "numpy"
 
     @property
     def kind(self) -> str:
-        """Library and kind of device, for provenance: which of several GPUs it is decides nothing."""
+        """Library and kind of device, for provenance; the index of a GPU is left out because it affects no result."""
         return self.name.partition(":")[0]
 
     @property
     def sampler(self) -> str:
-        """What samples between pixels."""
+        """Name of the library that interpolates between pixels."""
         return f"opencv {_opencv().__version__}"
 
     @property
@@ -52,15 +52,15 @@ class Arrays:
         return np
 
     def put(self, values: np.ndarray) -> Any:
-        """Return a NumPy array as one of the library's, of the same type."""
+        """Convert a NumPy array to an array of the library, with the same dtype."""
         return values
 
     def get(self, values: Any) -> np.ndarray:
-        """Return one of the library's arrays as NumPy's."""
+        """Convert an array of the library to NumPy."""
         return np.asarray(values)
 
     def cast(self, values: Any, dtype: str) -> Any:
-        """Return values as another type (``float64``)."""
+        """Convert values to another dtype (``float64``)."""
         return values.astype(dtype)
 
     def contiguous(self, values: Any) -> Any:
@@ -70,10 +70,10 @@ class Arrays:
     def constants(
         self, make: Callable[..., Sequence[np.ndarray]], *options: Any
     ) -> Any:
-        """Return the arrays ``make(*options)``, which nobody may change; a device has them once.
+        """Return the read-only arrays ``make(*options)``, cached on the device.
 
         Args:
-            make: always makes the same of the same options.
+            make: deterministic function of the options.
             options: hashable.
         """
         return make(*options)
@@ -84,20 +84,20 @@ class Arrays:
         """Return ``move(values, *options)``.
 
         Args:
-            move: a function of NumPy arrays that only moves and repeats values, such as
-                :func:`deepcams.core.grid.pad`; values of a frame stay in it.
+            move: a function of NumPy arrays that only moves and repeats values within each frame, such as
+                :func:`deepcams.core.grid.pad`.
             values: (..., rows, columns).
             options: hashable.
         """
         return move(values, *options)
 
     def sample(self, image: Any, x: Any, y: Any, cubic: bool = False) -> Any:
-        """Return an image between its pixels; beyond its edges come the edges' values.
+        """Interpolate an image between its pixels; beyond its edges the edge values are repeated.
 
         Args:
             image: (rows, columns), float32.
-            x, y: columns and rows to sample at, of one shape; pixels' centres are whole numbers.
-            cubic: Keys' kernel (a = -0.75) instead of the linear one.
+            x, y: column and row coordinates, of the same shape; pixel centres are integers.
+            cubic: whether to use Keys' kernel (a = -0.75) instead of linear interpolation.
         """
         cv2 = _opencv()
         kernel = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
@@ -106,10 +106,10 @@ class Arrays:
 
 @dataclass(frozen=True)
 class TorchArrays(Arrays):
-    """PyTorch on one device.
+    """PyTorch arrays on one device.
 
     Attributes:
-        device: as PyTorch names it.
+        device: PyTorch name of the device.
     """
 
     device: str
@@ -161,7 +161,7 @@ class TorchArrays(Arrays):
 
     def sample(self, image: Any, x: Any, y: Any, cubic: bool = False) -> Any:
         """See :meth:`Arrays.sample`."""
-        # PyTorch wants places from -1 to 1, which in float32 would be off by 1e-4 pixels.
+        # grid_sample takes coordinates from -1 to 1, which in float32 are off by 1e-4 pixels.
         rows, columns = image.shape
         at = [
             2 * where.double() / max(size - 1, 1) - 1
@@ -183,7 +183,7 @@ def _constants(
     make: Callable[..., Sequence[np.ndarray]],
     options: tuple[Any, ...],
 ) -> list[Any]:
-    """Return what ``make`` makes of options, on the device."""
+    """Return the arrays ``make(*options)`` on the device."""
     return [arrays.put(each) for each in make(*options)]
 
 
@@ -192,7 +192,7 @@ def _sources(
     shape: tuple[int, int],
     options: tuple[Any, ...],
 ) -> list[np.ndarray]:
-    """Return which of a frame's values each one is after a move: what the move makes of their numbers."""
+    """Return the source index of each value after a move, found by moving an array of indices."""
     numbers = np.arange(shape[0] * shape[1]).reshape(shape)
     return [move(numbers, *options)]
 
@@ -201,14 +201,14 @@ NUMPY = Arrays()
 
 
 def arrays_for(device: str) -> Arrays:
-    """Return PyTorch where a GPU is meant, else NumPy, which is quicker on the CPU.
+    """Return PyTorch for a GPU, else NumPy, which is faster on the CPU.
 
     Args:
-        device: ``cpu``, ``cuda`` (also ``cuda:1``), or ``auto``: a GPU where PyTorch finds one.
+        device: ``cpu``, ``cuda`` (also ``cuda:1``), or ``auto``: a GPU if PyTorch finds one.
 
     Raises:
-        InputError: an unknown name, or ``cuda`` where there is none.
-        MissingExtraError: ``cuda`` where PyTorch is not installed.
+        InputError: the name is unknown, or ``cuda`` is not available.
+        MissingExtraError: ``cuda`` was requested and PyTorch is not installed.
     """
     if device.startswith("cuda") and importlib.util.find_spec("torch") is None:
         raise MissingExtraError("PyTorch", "networks")

@@ -1,8 +1,8 @@
-"""The contract of downscalers, and what all methods in space and all in time share.
+"""The interface of downscalers, and the base classes of spatial and temporal methods.
 
-A method in space only says how frames become finer (:meth:`SpatialDownscaler.refine`), a method in time only how to
-interpolate between two frames (:meth:`TemporalDownscaler.between`); hours, gaps, missing cells and the canonical field
-are dealt with here, once.
+A spatial method only implements how frames are refined (:meth:`SpatialDownscaler.refine`), a temporal method only how
+to interpolate between two frames (:meth:`TemporalDownscaler.between`); hours, gaps, missing cells and the canonical
+field are handled here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from deepcams.methods.result_cache import ResultCache
 Kind = Literal["baseline", "training-free", "network"]
 
 MAX_GAP = 3 * HOUR
-"""Frames further apart than this are not interpolated between: the hours in the gap are missing."""
+"""Longest default gap between frames that is interpolated; in longer gaps the hours are missing."""
 
 MISSING = 0
 """Status of an output hour without a value."""
@@ -40,12 +40,12 @@ class Downscaler(Protocol):
     """Anything with ``downscale(field) -> field`` (both canonical, in memory).
 
     Attributes:
-        name: as written into provenance and tables.
-        halo: how many input nodes beyond a region's edge may change the values inside it.
-        factor: how many times finer the grid becomes (1 for a method in time).
+        name: name in provenance and tables.
+        halo: number of input nodes beyond a region's edge that affect values inside it.
+        factor: refinement factor of the grid (1 for a temporal method).
         hourly: whether the result is hourly.
-        reach: how many frames before and after two neighbouring ones may change the hours between them.
-        clip_above: the value above which the method loses the excess (a network's scaling may); None: nothing is lost.
+        reach: number of frames before and after an interval that affect the hours inside it.
+        clip_above: value at which the method clips (as a network's scaling may); None: no clipping.
     """
 
     name: str
@@ -61,33 +61,32 @@ class Downscaler(Protocol):
         """Return the finer field.
 
         Args:
-            field: canonical, in memory.
-            hours: the output times that are wanted, increasing, where the method makes hours of frames; default: every
-                hour from the first frame to the last.
+            field: canonical field, in memory.
+            hours: output times, increasing, for temporal methods; default: every hour from the first frame to the last.
         """
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Return everything that decides the result, as JSON types, for provenance and completion records."""
+        """Return all settings that affect the result, as JSON types, for provenance and completion records."""
         ...
 
 
 def fill_missing(
     values: np.ndarray, grid: Grid
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Replace each NaN by the nearest value of its frame, so that methods need not know of missing cells.
+    """Replace each NaN by the nearest value of its frame, so that methods need not handle missing cells.
 
     Args:
         values: (time, rows, columns).
 
     Returns:
-        the filled values, and the mask of what was missing (``None`` where nothing was). A frame
-        without any value becomes 0.
+        the filled values, and the mask of missing ones (``None`` if nothing was missing). A frame without any value
+        becomes 0.
     """
     missing = np.isnan(values)
     if not missing.any():
         return values, None
-    from scipy import ndimage  # takes long to import, and few inputs miss cells
+    from scipy import ndimage  # slow import, and few inputs have missing cells
 
     values = values.copy()
     wrap = grid.columns // 2 if grid.periodic else 0
@@ -106,7 +105,7 @@ def fill_missing(
 
 
 class _Method(ABC):
-    """What methods in space and in time share."""
+    """Base of spatial and temporal methods."""
 
     name: str
     kind: Kind = "training-free"
@@ -119,10 +118,10 @@ class _Method(ABC):
 
 
 class SpatialDownscaler(_Method):
-    """A method in space: each frame on its own becomes ``factor`` times finer.
+    """A spatial method: refines each frame independently by ``factor``.
 
     Attributes:
-        factors: those that :attr:`factor` may be set to.
+        factors: allowed values of :attr:`factor`.
     """
 
     factors: tuple[int, ...] = (FACTOR,)
@@ -132,13 +131,13 @@ class SpatialDownscaler(_Method):
     hourly: bool = False
 
     def settings(self) -> dict[str, Any]:
-        """Return the method's name, and its factor if it is not the usual one."""
+        """Return the method's name, and its factor if not the default."""
         factor = {} if self.factor == FACTOR else {"factor": self.factor}
         return {**super().settings(), **factor}
 
     @abstractmethod
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
-        """Return fine values of complete coarse ones.
+        """Refine complete coarse values.
 
         Args:
             values: (time, grid.rows, grid.columns), float32, >= 0, nothing missing.
@@ -151,7 +150,7 @@ class SpatialDownscaler(_Method):
     def downscale(
         self, field: xr.DataArray, hours: np.ndarray | None = None
     ) -> xr.DataArray:
-        """Return the field on ``grid_of(field).refine(factor)``; fine nodes of a missing coarse cell are missing."""
+        """Refine the field to ``grid_of(field).refine(factor)``; fine nodes of a missing coarse cell are missing."""
         grid = grid_of(field)
         values, missing = fill_missing(np.asarray(field.data), grid)
         with stage("space"):
@@ -190,11 +189,11 @@ def hour_status(
 
 
 class TemporalDownscaler(_Method):
-    """A method in time: frames between two neighbouring frames, which themselves are unchanged to the bit.
+    """A temporal method: makes frames between consecutive input frames, which stay bit-identical.
 
     Attributes:
         reach: 1 if the method uses ``earlier`` and ``later`` of an interval, else 0.
-        max_gap: frames further apart are not interpolated between.
+        max_gap: longest gap between frames that is interpolated.
     """
 
     max_gap: np.timedelta64 = MAX_GAP
@@ -204,29 +203,29 @@ class TemporalDownscaler(_Method):
     hourly: bool = True
 
     def settings(self) -> dict[str, Any]:
-        """Return the method's name, and the longest gap if it is not the usual one."""
+        """Return the method's name, and the longest gap if not the default."""
         gap = {} if self.max_gap == MAX_GAP else {"gap": self.max_gap / HOUR}
         return {**super().settings(), **gap}
 
     @abstractmethod
     def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
-        """Return values between two frames.
+        """Interpolate between two frames.
 
         Args:
-            interval: the frames, float32 on grids, float64 at points; where they are, and when.
+            interval: the frames (float32 on grids, float64 at points) with their coordinates and times.
             fractions: times in (0, 1), measured from ``interval.before``.
 
         Returns:
-            (len(fractions), ..), each of the shape and type of the frames, >= 0.
+            (len(fractions), ..), each of the frames' shape and dtype, >= 0.
         """
 
     def downscale(
         self, field: xr.DataArray, hours: np.ndarray | None = None
     ) -> xr.DataArray:
-        """Return the field at hours from its first to its last frame.
+        """Interpolate the field to hours from its first to its last frame.
 
-        Hours in a gap of more than 3 h are missing; a cell that is missing in either frame is missing in between.
-        Frames next to the two are used where the method wants them and they are as far away as the two from each other.
+        Hours in a gap longer than :attr:`max_gap` are missing, as are cells missing in either of the two frames. The
+        neighbouring frames are used if the method needs them and they are one equal step away.
         """
         grid = grid_of(field)
         times = field.time.values
@@ -255,11 +254,11 @@ class TemporalDownscaler(_Method):
 
 
 class _Frames:
-    """The frames of a field, whose missing cells are filled.
+    """The frames of a field with missing cells filled.
 
     Args:
         values: (time, rows, columns), filled.
-        missing: what was filled, of that shape, or ``None``: nothing.
+        missing: mask of the filled cells, of the same shape; ``None`` if nothing was filled.
     """
 
     def __init__(
@@ -278,7 +277,7 @@ class _Frames:
         return self.missing is not None and bool(self.missing[i].all())
 
     def interval(self, i: int, reach: int) -> Interval:
-        """Return the interval that frame i begins, with the frames around it that are known."""
+        """Return the interval from frame i to i + 1, with the available frames around it."""
         earlier, later = (
             self._neighbour(i, *each) if reach else None
             for each in ((i - 1, i, i + 1), (i + 2, i + 1, i))
@@ -295,7 +294,7 @@ class _Frames:
         )
 
     def _neighbour(self, i: int, at: int, near: int, far: int) -> np.ndarray | None:
-        """Return the frame at one step beyond ``near``; where it misses cells, the straight line from ``far``."""
+        """Return frame ``at``, one step beyond ``near``; missing cells are extrapolated from ``far`` and ``near``."""
         times = self.times
         if not 0 <= at < times.size or self.is_empty(at):
             return None
@@ -308,10 +307,10 @@ class _Frames:
 
 
 class Chain:
-    """Downscalers one after the other; a downscaler itself.
+    """A sequence of downscalers; itself a downscaler.
 
     Args:
-        parts: in the order in which they work. The paper has time first, then space.
+        parts: downscalers in the order in which they are applied. In the paper time comes first, then space.
     """
 
     def __init__(self, parts: Sequence[Downscaler]) -> None:
@@ -321,21 +320,21 @@ class Chain:
         clips = [part.clip_above for part in self.parts if part.clip_above is not None]
         self.clip_above = min(clips, default=None)
         self.reach = max((part.reach for part in self.parts), default=0)
-        # where two work items meet they share the frame, and those that the method in time reaches
+        # consecutive work items share a frame, and those within reach of the temporal method
         self._recent = ResultCache(2 * self.reach + 2)
         self.halo = self.halo_at_poles = 0
         self.factor = 1
         for part in self.parts:
             halo = -(-part.halo // self.factor)
             self.halo += halo
-            # motion is sought over the whole frame; across a pole it is worth no circle of longitudes
+            # optical flow uses the whole frame; beyond a pole a halo for it is not worth whole rows
             self.halo_at_poles += 0 if isinstance(part, TemporalDownscaler) else halo
             self.factor *= part.factor
 
     def downscale(
         self, field: xr.DataArray, hours: np.ndarray | None = None
     ) -> xr.DataArray:
-        """Return the field after all parts; see :meth:`Downscaler.downscale`."""
+        """Apply all parts; see :meth:`Downscaler.downscale`."""
         hourly = False
         for part in self.parts:
             if self.reach and isinstance(part, SpatialDownscaler) and not hourly:
@@ -346,17 +345,17 @@ class Chain:
         return field
 
     def check_input(self, field: xr.DataArray) -> None:
-        """Raise InputError where a part cannot work on a field because of what else it was given."""
+        """Raise InputError if a part cannot process a field with its other inputs."""
         for part in self.parts:
             check = getattr(part, "check_input", None)
             if check is not None:
                 check(field)
 
     def refined(self, part: SpatialDownscaler, field: xr.DataArray) -> xr.DataArray:
-        """Return frames that one part made finer; those at the end of the call before are not made again."""
+        """Refine frames by one part; the last frames of the previous call are cached."""
         recent, grid = self._recent, grid_of(field)
         keys = [recent.key(frame, repr(grid)) for frame in np.asarray(field.data)]
-        # asked once: other threads may drop them meanwhile
+        # look up once: other threads may evict entries
         kept = [recent.get(key) for key in keys]
         new = [i for i, frame in enumerate(kept) if frame is None]
         fine = np.empty((len(keys), *grid.refine(part.factor).shape), np.float32)
@@ -371,13 +370,13 @@ class Chain:
 
     @property
     def max_gap(self) -> np.timedelta64:
-        """Return how far apart frames may be to be interpolated between."""
+        """Longest gap between frames that is interpolated."""
         gaps = [getattr(part, "max_gap", None) for part in self.parts]
         return max((gap for gap in gaps if gap is not None), default=MAX_GAP)
 
     @property
     def clips_fine(self) -> bool:
-        """Return whether fine values are clipped: the clipping part works after one in space."""
+        """Whether fine values are clipped: the clipping part comes after a spatial one."""
         finer = 1
         for part in self.parts:
             if part.clip_above is not None:
@@ -387,7 +386,7 @@ class Chain:
 
     @property
     def weights(self) -> list[str]:
-        """Return the hashes of the parts' checkpoints; none for training-free methods."""
+        """Hashes of the parts' checkpoints; empty for training-free methods."""
         settings = [part.settings() for part in self.parts]
         return [each["sha256"] for each in settings if "sha256" in each]
 

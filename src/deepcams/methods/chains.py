@@ -42,13 +42,13 @@ SPATIAL = Registry(
     },
 )
 NONE = "none"
-"""The name that leaves a field's cadence or its grid unchanged."""
+"""Method name that leaves the time steps or the grid unchanged."""
 
 Order = Literal["spatial-first", "temporal-first"]
 Kind = Literal["temporal", "spatial"]
 
 BEST = "best"
-"""The name of the most accurate method available: a shipped network, or without PyTorch a training-free method."""
+"""Method name for the most accurate available method: a shipped network, or a training-free method without engines."""
 
 TRAINING_FREE: dict[Kind, str] = {
     "temporal": "self-checked",
@@ -57,13 +57,13 @@ TRAINING_FREE: dict[Kind, str] = {
 """The most accurate methods that need no training."""
 
 _BEST: dict[Kind, str] = {"temporal": "self-checked", "spatial": "cellnet"}
-"""The pair that is most accurate together on real data that no weight was fitted to (docs/accuracy.md): after
-``cellnet``, ``flow-refine`` gains nothing on ``flow`` and takes four times the time of the chain. ``self-checked`` is
-``flow`` where only two frames are known, and better where four are."""
+"""The most accurate pair on real data not used for training (docs/accuracy.md): after ``cellnet``, ``flow-refine`` is
+no better than ``flow`` and makes the chain four times slower. ``self-checked`` equals ``flow`` with two known frames
+and is better with four."""
 
 _SUFFIX = ".safetensors"
 SHIPPED = Path(__file__).parents[1] / "weights"
-"""Folder of the weights that come with the package."""
+"""Folder of the shipped weights."""
 
 
 def models_folder() -> Path:
@@ -72,7 +72,7 @@ def models_folder() -> Path:
 
 
 def best(kind: Kind) -> str:
-    """Return the name of the most accurate method available; with a notice where nothing installed runs its network."""
+    """Return the name of the most accurate available method; give a notice if no installed engine runs its network."""
     network = _BEST[kind]
     fallback = TRAINING_FREE[kind]
     files = weights_of(network)
@@ -93,7 +93,7 @@ def _has_torch() -> bool:
 
 
 def _is_exported(path: Path, card: Card | None = None) -> bool:
-    """Return whether a checkpoint has its exported network next to it; the card is read if it is not given."""
+    """Return whether a checkpoint has its exported network beside it; the card is read if not given."""
     from deepcams.networks.checkpoint import read_card
     from deepcams.networks.onnx_file import SUFFIX
 
@@ -115,30 +115,30 @@ def build(
     gap: float | None = None,
     auxiliary: Sequence[str] = (),
 ) -> Chain:
-    """Build the chain that the names describe.
+    """Build a chain of methods from their names.
 
-    A network in space and time (``spacetime``) is both methods: name it for both.
+    A joint network, in space and time (``spacetime``), replaces both methods: give its name for both.
 
     Args:
         temporal: a name in :data:`TEMPORAL`, a network's name (``xvfi``), a checkpoint file, ``best`` (see
             :func:`best`), or ``none`` to keep the cadence.
         spatial: a name in :data:`SPATIAL`, a network's name (``abpn``), a checkpoint file, ``best``, or ``none`` to
             keep the grid.
-        conserve: make the method in space conserve the coarse means.
-        order: ``spatial-first`` (default: the better one for training-free methods) or the paper's ``temporal-first``.
-        device: where networks, ``flow`` and what conserves run: ``auto``, ``cpu`` or ``cuda``.
-        precision: of networks: ``float32`` or ``bfloat16``.
-        engine: runs networks in space on the CPU: one of :data:`deepcams.methods.engines.ENGINES`, ``torch``, or
-            ``auto``: the quickest one installed that can, else PyTorch.
-        variable: what will be downscaled; a checkpoint trained on another one is refused. None: not checked.
-        factor: fine nodes per coarse node in each direction: 3, or 5 by a method that needs no training.
-        gap: hours that frames may be apart to be interpolated between, 2 to 6; default 3. Networks learned 3.
-        auxiliary: files of weather for a network in space and time that takes them.
+        conserve: whether the spatial method conserves the coarse means.
+        order: ``spatial-first`` (default, better for training-free methods) or ``temporal-first`` as in the paper.
+        device: device of networks, ``flow`` and conservation: ``auto``, ``cpu`` or ``cuda``.
+        precision: precision of networks: ``float32`` or ``bfloat16``.
+        engine: engine of spatial networks on the CPU: one of :data:`deepcams.methods.engines.ENGINES`, ``torch``, or
+            ``auto``: the fastest installed one that supports the network, else PyTorch.
+        variable: variable to downscale; a checkpoint trained on another one raises. None: not checked.
+        factor: fine nodes per coarse node in each direction: 3, or 5 for training-free methods.
+        gap: longest gap between frames that is interpolated, hours, 2 to 6; default 3. Networks are trained on 3.
+        auxiliary: weather files for a joint network that uses them.
 
     Raises:
-        InputError: an unknown name; a checkpoint that is missing, damaged, of the wrong kind, or for another variable
-            or factor; a device that is not there; an engine that cannot run the network.
-        MissingExtraError: what runs the network is not installed.
+        InputError: a name is unknown; a checkpoint is missing, damaged, of the wrong kind, or for another variable or
+            factor; the device is not available; the engine cannot run the network.
+        MissingExtraError: the library that runs the network is not installed.
     """
     choose("--order", order, get_args(Order))
     engines.check_engine(engine)
@@ -177,10 +177,10 @@ def build(
 
 
 def check_factor(factor: int) -> None:
-    """Refuse a factor by which no method refines.
+    """Check that at least one method supports a factor.
 
     Raises:
-        InputError: it is one.
+        InputError: no method supports the factor.
     """
     if factor not in FACTORS:
         even = "an even one puts no fine node on a coarse node or a pole"
@@ -189,10 +189,10 @@ def check_factor(factor: int) -> None:
 
 
 def _with_factor(method: Any, factor: int) -> Any:
-    """Let a method in space refine by another factor.
+    """Set the factor of a spatial method.
 
     Raises:
-        InputError: no method does, or this one does not.
+        InputError: no method supports the factor, or this one does not.
     """
     check_factor(factor)
     if method is None or factor == method.factor:
@@ -208,10 +208,10 @@ def _with_factor(method: Any, factor: int) -> Any:
 
 
 def _with_gap(method: Any, gap: float | None) -> Any:
-    """Let a method in time interpolate between frames so many hours apart.
+    """Set the longest gap that a temporal method interpolates, hours.
 
     Raises:
-        InputError: more than 6 hours, or fewer than 2; a network, which learned 3.
+        InputError: the gap is not in 2..6, or differs from 3 for a network.
     """
     if gap is None or method is None:
         return method
@@ -225,9 +225,9 @@ def _with_gap(method: Any, gap: float | None) -> Any:
 
 
 def weights_of(network: str) -> list[Path]:
-    """Return the checkpoints of a network's name, the user's own before the shipped ones.
+    """Return the checkpoints for a network's name.
 
-    In the models folder the one of just that name, else all NAME-.., else the one in the package.
+    These are the one of exactly that name in the models folder, else all named NAME-.. there, else the shipped one.
     """
     for folder in (models_folder(), SHIPPED):
         exact = folder / f"{network}{_SUFFIX}"
@@ -240,7 +240,7 @@ def weights_of(network: str) -> list[Path]:
 
 
 def with_weights() -> list[str]:
-    """Return the names of networks, and of all weights in the models folder and the package."""
+    """Return the names of all networks, and of all weights in the models folder and the package."""
     stems = [
         path.stem
         for folder in (models_folder(), SHIPPED)
@@ -250,12 +250,12 @@ def with_weights() -> list[str]:
 
 
 def is_checkpoint(name: str) -> bool:
-    """Return whether a method's name is meant as a file of weights."""
+    """Return whether a method's name denotes a checkpoint file."""
     return name.endswith((_SUFFIX, ".pth", ".pt", ".ckpt")) or os.sep in name
 
 
 def _is_joint(name: str) -> bool:
-    """Return whether a name is that of a network in space and time, or of its checkpoint."""
+    """Return whether a name denotes a joint network or its checkpoint."""
     if name in (NONE, BEST) or name in (*TEMPORAL.names(), *SPATIAL.names()):
         return False
     known = is_checkpoint(name) or name in with_weights()
@@ -263,7 +263,7 @@ def _is_joint(name: str) -> bool:
 
 
 def _joint(name: str, how: dict[str, Any], files: Sequence[str]) -> Any:
-    """Return a network in space and time as a downscaler, with the chain that it starts from."""
+    """Return a joint network as a downscaler, with the chain whose result it corrects."""
     from deepcams.methods.joint.estimates import Estimates, Joint, Runner
     from deepcams.networks.checkpoint import read_card
 
@@ -308,12 +308,12 @@ def _check_variable(path: Path, card: Card, variable: str | None) -> None:
 
 
 def kind_of(name: str) -> str:
-    """Return whether a method works in time ("temporal"), in space ("spatial") or both ("joint").
+    """Return the kind of a method: "temporal", "spatial" or "joint".
 
-    Of a checkpoint only the card is read.
+    For a checkpoint only the card is read.
 
     Raises:
-        InputError: neither a method's name, nor a network's with weights, nor a checkpoint file.
+        InputError: the name is not a method, a network with weights, or a checkpoint file.
     """
     if name in TEMPORAL.names():
         return "temporal"
@@ -326,7 +326,7 @@ def kind_of(name: str) -> str:
 
 
 def _method(kind: Kind, name: str, registry: Registry, how: dict[str, Any]) -> Any:
-    """Return the method in time or in space of that name, or the network in that file; None for ``none``."""
+    """Return the method of a name or the network in a checkpoint file; None for ``none``."""
     if name == NONE:
         return None
     if name == BEST:
@@ -339,7 +339,7 @@ def _method(kind: Kind, name: str, registry: Registry, how: dict[str, Any]) -> A
 
 
 def _weights(name: str, where: str, others: list[str]) -> Path:
-    """Return the file of a checkpoint, or of the network of that name."""
+    """Return the path of a checkpoint, given its path or the network's name."""
     if is_checkpoint(name):
         return Path(name)
     choose(where, name, [BEST, *others, *with_weights()])
@@ -359,7 +359,7 @@ def _weights(name: str, where: str, others: list[str]) -> Path:
 
 
 def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
-    """Return the network in a checkpoint as a method, once it fits."""
+    """Check that a checkpoint fits and return its network as a method."""
     from deepcams.networks.checkpoint import read_card
 
     card = read_card(path)
@@ -394,10 +394,10 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
 
 
 def _engine(path: Path, card: Card, how: dict[str, Any]) -> str:
-    """Return what runs a network: an engine where one can, PyTorch on GPUs, in bfloat16, and for what is not exported.
+    """Choose the engine for a network; PyTorch for GPUs, bfloat16 and networks that are not exported.
 
     Raises:
-        InputError: an engine was asked for together with what only PyTorch does.
+        InputError: an engine was requested with options that only PyTorch supports.
     """
     engine = how["engine"]
     if engine == engines.TORCH or card.kind == "temporal":

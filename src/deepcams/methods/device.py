@@ -1,4 +1,4 @@
-"""The device, precision and memory of networks in PyTorch."""
+"""Device, precision and memory of networks in PyTorch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Of the drivers of NVIDIA, AMD, and of Windows under Linux."""
+"""Device files of the GPU drivers of NVIDIA, AMD and WSL."""
 
 
 def uses_gpu(name: str) -> bool:
-    """Return whether networks run on a GPU with ``--device name``; torch is imported only where there may be one.
+    """Return whether ``--device name`` means a GPU; torch is imported only if a GPU may be present.
 
     Raises:
         InputError: see :func:`choose_device`.
@@ -36,10 +36,10 @@ def uses_gpu(name: str) -> bool:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device of that name; ``auto`` takes CUDA if PyTorch can use it.
+    """Return the device of a name; ``auto`` is CUDA if PyTorch can use it.
 
     Raises:
-        InputError: an unknown name, or ``cuda`` that PyTorch cannot use.
+        InputError: the name is unknown, or PyTorch cannot use ``cuda``.
     """
     import torch
 
@@ -58,7 +58,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def working(device: torch.device, precision: Precision) -> torch.autocast:
-    """Return the context of that precision (matrix products and convolutions; sums stay float32)."""
+    """Return an autocast context of a precision (for matrix products and convolutions; sums stay float32)."""
     import torch
 
     choose("--precision", precision, get_args(Precision))
@@ -68,7 +68,7 @@ def working(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def memory_budget(device: torch.device) -> int:
-    """Return the bytes that a network may use now."""
+    """Return the memory that a network may use now, bytes."""
     if device.type != "cuda":
         return usable_memory()
     import torch

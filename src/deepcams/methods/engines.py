@@ -1,6 +1,6 @@
-"""What runs an exported network: one small class an engine.
+"""Engines that run exported networks, one class each.
 
-The first installed one of :data:`PREFERRED` is taken, the quickest first. All compute in float32.
+The first installed engine of :data:`PREFERRED`, which lists the fastest first, is used. All compute in float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from deepcams.core.machine import threads
 from deepcams.core.registry import Registry
 
 TORCH = "torch"
-"""The name of PyTorch among the engines: it runs every network, on GPUs too, from the checkpoint itself."""
+"""Engine name of PyTorch, which runs every network from its checkpoint, on CPU or GPU."""
 AUTO = "auto"
 PREFERRED = ("openvino", "onnxruntime")
 ENGINES = Registry(
@@ -31,18 +31,18 @@ ENGINES = Registry(
 
 
 class Engine(Protocol):
-    """An engine with one graph in it.
+    """An engine that has loaded one graph.
 
     Attributes:
-        package: what must be installed; also the engine's name.
-        version: of that package.
+        package: required package; also the engine's name.
+        version: version of the package.
     """
 
     package: ClassVar[str]
     version: str
 
     def __init__(self, graph: bytes, threads: int) -> None:
-        """Read an ONNX graph; any exception means that the engine cannot run it."""
+        """Load an ONNX graph; any exception means that the engine cannot run it."""
         ...
 
     def run(self, frames: np.ndarray) -> np.ndarray:
@@ -51,10 +51,10 @@ class Engine(Protocol):
 
 
 class OnnxRuntime:
-    """ONNX Runtime (MIT) on the CPU; its builds would send telemetry, which is turned off.
+    """ONNX Runtime (MIT) on the CPU, with its telemetry turned off.
 
-    From 1.32 on they do on Linux and macOS, too: importing it makes an identifier in the home, unless the environment
-    says no before. The call is for Windows' own tracing.
+    Since 1.32 builds for Linux and macOS have telemetry too: the import creates an identifier in the home folder unless
+    an environment variable is set before. The call turns off tracing on Windows.
     """
 
     package = "onnxruntime"
@@ -68,7 +68,7 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
-        # Waiting threads would burn the processor between frames.
+        # Spinning threads would use CPU time between frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session: Any = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
@@ -81,7 +81,7 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """OpenVINO (Apache 2.0) on the CPU; float32 is asked for, else it takes bfloat16 where the processor has it."""
+    """OpenVINO (Apache 2.0) on the CPU; float32 is set because it would use bfloat16 on CPUs that support it."""
 
     package = "openvino"
 
@@ -104,28 +104,28 @@ class OpenVino:
 
 
 def installed() -> list[str]:
-    """Return the installed engines of :data:`PREFERRED`, the quickest first."""
+    """Return the installed engines of :data:`PREFERRED`, the fastest first."""
     return [name for name in PREFERRED if find_spec(name) is not None]
 
 
 def open_engine(name: str, graph: bytes, path: Path) -> Engine:
-    """Return an engine with a graph in it.
+    """Load a graph into an engine.
 
     Args:
-        name: in :data:`ENGINES`.
+        name: name in :data:`ENGINES`.
         graph: bytes of an ONNX file.
-        path: of that file, for errors.
+        path: path of that file, for errors.
 
     Raises:
-        InputError: no such engine, or one that cannot run the graph (an operation that it lacks).
-        MissingExtraError: it is not installed.
+        InputError: the engine is unknown, or cannot run the graph (unsupported operation).
+        MissingExtraError: the engine is not installed.
     """
     kind = ENGINES.get(name)
     try:
         return kind(graph, threads())
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"--engine {name}", name) from error
-    except Exception as error:  # each engine has exceptions of its own
+    except Exception as error:  # each engine raises its own types
         found = f"{type(error).__name__}: {error}"
         raise InputError(
             path, f"a network that {name} can run", found, "use --engine torch"
@@ -133,9 +133,9 @@ def open_engine(name: str, graph: bytes, path: Path) -> Engine:
 
 
 def check_engine(name: str) -> None:
-    """Refuse a name that is no engine's.
+    """Check the name of an engine.
 
     Raises:
-        InputError: unknown.
+        InputError: the name is unknown.
     """
     choose("--engine", name, [AUTO, TORCH, *ENGINES.names()])

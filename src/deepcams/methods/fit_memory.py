@@ -1,4 +1,4 @@
-"""Fit the work of networks into the memory that is free; without torch."""
+"""Fit the work of networks into free memory, without importing torch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from deepcams.core.machine import free_memory
 T = TypeVar("T")
 
 SHARE = 0.5
-"""Share of the free memory that a network may use."""
+"""Fraction of the free memory that a network may use."""
 
 
 def usable_memory() -> int:
-    """Return the bytes of main memory that a network may use now."""
+    """Return the main memory that a network may use now, bytes."""
     return int(free_memory() * SHARE)
 
 
 def checked_finite(values: np.ndarray, network: str) -> np.ndarray:
-    """Return the values.
+    """Return the values if all are finite.
 
     Raises:
-        DeepcamsError: some are infinite or no numbers.
+        DeepcamsError: a value is infinite or NaN.
     """
     if not np.isfinite(values).all():
         raise DeepcamsError(
@@ -36,7 +36,7 @@ def checked_finite(values: np.ndarray, network: str) -> np.ndarray:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, on a GPU or on the CPU, whatever library raised it."""
+    """Return whether an error of any library means out of memory, on GPU or CPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return "allocate memory" in str(error) or "bad_alloc" in str(error)
@@ -45,18 +45,18 @@ def out_of_memory(error: BaseException) -> bool:
 def first_that_fits(
     work: Callable[[int], T], sizes: list[int], what: str
 ) -> tuple[T, int]:
-    """Return ``work(size)`` for the first of ``sizes`` that fits into memory, with a notice for each that does not.
+    """Return ``work(size)`` for the first of ``sizes`` that fits into memory; give a notice for each that does not.
 
     Returns:
         the result, and the index of the size that fitted.
 
     Raises:
-        DeepcamsError: not even the last one fits.
+        DeepcamsError: no size fits.
     """
     for index, size in enumerate(sizes):
         try:
             return work(size), index
-        except Exception as error:  # engines have exceptions of their own
+        except Exception as error:  # each engine raises its own types
             if not out_of_memory(error):
                 raise
         torch = sys.modules.get("torch")

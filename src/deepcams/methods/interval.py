@@ -1,4 +1,4 @@
-"""Two frames between which values are wanted, and what is known around them."""
+"""The input of temporal methods: two frames to interpolate between, and the frames around them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from deepcams.core.times import HOUR
 
 @dataclass(frozen=True)
 class Interval:
-    """Two frames, one step apart, and the frames one step before and after them; of a grid, or at some points.
+    """Two frames one step apart, and the frames one step before and after them, on a grid or at points.
 
     Attributes:
         before, after: values, ug m-3, >= 0, nothing missing; (rows, columns) of ``grid`` or (n,) at points.
-        earlier, later: likewise, one step before ``before`` and after ``after``; ``None``: not known.
-        latitude, longitude: of the values, degrees; arrays that broadcast to the values' shape.
-        start: when ``before`` is valid, UTC (of a mean the centre of its bounds), ``datetime64``; of points (n,).
-            Not a time: not known.
-        step: between frames.
-        grid: of the values; ``None`` at points.
-        variable: short name of the species (``pm2p5``); empty: not known.
+        earlier, later: frames one step before ``before`` and after ``after``; ``None`` if unknown.
+        latitude, longitude: coordinates, degrees, broadcastable to the values' shape.
+        start: time of ``before``, UTC (for means the centre of the bounds), ``datetime64``; (n,) at points. NaT if
+            unknown.
+        step: time between frames.
+        grid: grid of the values; ``None`` at points.
+        variable: short name of the species (``pm2p5``); empty if unknown.
     """
 
     before: np.ndarray
@@ -67,10 +67,10 @@ class Interval:
 
     @property
     def on(self) -> Grid:
-        """The grid of the values.
+        """Grid of the values.
 
         Raises:
-            TypeError: the interval is one at points, and the method needs a grid.
+            TypeError: the interval is at points, and the method needs a grid.
         """
         if self.grid is None:
             raise TypeError("this method needs frames of a grid, not points")

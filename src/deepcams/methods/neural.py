@@ -1,4 +1,4 @@
-"""A trained network as a method: what those in time and in space share."""
+"""Base of trained networks used as methods."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Neural:
         precision: ``float32`` or ``bfloat16``.
 
     Raises:
-        InputError: no such device or precision.
+        InputError: the device or precision is unknown or not available.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Neural:
         self.device = choose_device(device)
         working(
             self.device, precision
-        )  # refuse an unknown precision now, not in the middle of the work
+        )  # raise for an unknown precision before the work
         network = checkpoint.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Any = network.eval()
         self.name = checkpoint.card.network

@@ -1,4 +1,4 @@
-"""Export a trained spatial network to ONNX, so that it predicts without torch (:mod:`deepcams.networks.onnx_file`)."""
+"""Export a trained network to ONNX, to run it without torch (:mod:`deepcams.networks.onnx_file`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from deepcams.networks.scaling import Scaling
 
 
 class _Graph(nn.Module):
-    """The network between its scaling and back: ug m-3 to ug m-3."""
+    """The network with its scaling and the inverse: ug m-3 to ug m-3."""
 
     def __init__(
         self, network: SpatialNetwork | JointNetwork, scaling: Scaling
@@ -46,33 +46,33 @@ class _Graph(nn.Module):
 
     @property
     def planes(self) -> int:
-        """Channels of what it takes."""
+        """Number of input channels."""
         if isinstance(self.network, JointNetwork):
             return self.network.planes
         return self.network.channels
 
 
 TOLERANCE = 3e-5
-"""Largest difference between an engine's answer and PyTorch's, as a share of the value."""
+"""Largest allowed relative difference between the results of an engine and PyTorch."""
 
 
 def export(path: str | Path) -> tuple[Path, dict[str, float]]:
-    """Write a checkpoint's network to an ONNX file with the same stem, and its checksum into the card.
+    """Export a checkpoint's network to an ONNX file with the same stem, and write its checksum into the card.
 
-    Every installed engine must answer as PyTorch does before anything is written. The checkpoint is written last: until
-    then its card says what it said, and the new graph does not belong to it.
+    Every installed engine must reproduce PyTorch's results before anything is written. The checkpoint is written last:
+    until then its card is unchanged, so the new graph does not match it.
 
     Args:
-        path: a checkpoint of a spatial network.
+        path: checkpoint of a spatial or joint network.
 
     Returns:
-        the path of the ONNX file, and by engine the largest difference from PyTorch's answers (see :data:`TOLERANCE`).
+        the path of the ONNX file, and the largest difference from PyTorch by engine (see :data:`TOLERANCE`).
 
     Raises:
-        InputError: no such checkpoint, a damaged one, a temporal one, one of several variables, or a network with
-            operations that ONNX or an engine lacks.
-        DeepcamsError: an engine's answers differ from PyTorch's.
-        MissingExtraError: the packages that export are not installed.
+        InputError: the checkpoint does not exist, is damaged, temporal or of several variables, or has operations that
+            ONNX or an engine does not support.
+        DeepcamsError: an engine's results differ from PyTorch's.
+        MissingExtraError: the packages for the export are not installed.
         OutputError: a file cannot be written.
     """
     path = Path(path)
@@ -116,10 +116,10 @@ def export(path: str | Path) -> tuple[Path, dict[str, float]]:
 def _differences(
     module: _Graph, name: str, graph: bytes, path: Path
 ) -> Iterator[float]:
-    """Return the differences between an engine's answers and PyTorch's, for frames of several sizes.
+    """Yield the differences between an engine's results and PyTorch's, for frames of several sizes.
 
     Raises:
-        DeepcamsError: one is larger than :data:`TOLERANCE`.
+        DeepcamsError: a difference exceeds :data:`TOLERANCE`.
     """
     engine = open_engine(name, graph, path)
     draw = np.random.default_rng(0)
@@ -171,15 +171,17 @@ def _graph_of(checkpoint: Checkpoint, path: Path) -> bytes:
             )
     except DeepcamsError:
         raise
-    except Exception as error:  # the exporter raises whatever its stages meet
-        cause = error.__cause__ or error  # the error itself tells the exporter's stages
+    except Exception as error:  # the exporter may raise anything
+        cause = (
+            error.__cause__ or error
+        )  # the error itself only lists the exporter's stages
         found = f"{type(cause).__name__}: {cause}"
         raise InputError(
             path, "a network that can be exported to ONNX", found, "use --engine torch"
         ) from error
     assert program is not None
     model = program.model_proto
-    # Traces of the source (with this machine's paths) would make other bytes of the same network.
+    # Source traces contain local paths, so the bytes would differ between machines.
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.input, *graph.output):
         del part.metadata_props[:]

@@ -1,4 +1,4 @@
-"""Exported networks as methods, run by an engine on the CPU in float32; they need no torch."""
+"""Exported networks as methods, run by an engine on the CPU in float32, without torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Exported:
 
     Args:
         checkpoint: from :func:`deepcams.networks.onnx_file.load_exported`.
-        engine: in :data:`deepcams.methods.engines.ENGINES`.
+        engine: name in :data:`deepcams.methods.engines.ENGINES`.
 
     Raises:
         InputError: the engine cannot run the network.
-        MissingExtraError: it is not installed.
+        MissingExtraError: the engine is not installed.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Exported:
         self._engine = open_engine(self._engine_name, graph, path)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give another process the graph; it opens an engine of its own."""
+        """Pickle without the engine; the graph is loaded again when unpickled."""
         return {**vars(self), "_engine": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -59,7 +59,7 @@ class Exported:
 
 
 class ExportedSpatial(Exported, TiledSpatial):
-    """A network in space, as a method in space."""
+    """An exported spatial network as a spatial method."""
 
     def __init__(self, checkpoint: ExportedCheckpoint, engine: str) -> None:
         about = checkpoint.about
@@ -68,7 +68,7 @@ class ExportedSpatial(Exported, TiledSpatial):
         self.factor = int(checkpoint.card.factor or 1)
 
     def working_bytes(self, rows: int, columns: int) -> int:
-        """Return the memory that one tile needs, as the card says."""
+        """Return the memory that one tile needs according to the card, bytes."""
         return self.checkpoint.about.bytes_per_pixel * rows * columns
 
     def refine_tiles(self, tiles: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ class ExportedSpatial(Exported, TiledSpatial):
 
 
 class ExportedJoint(Exported):
-    """A network in space and time; see :class:`deepcams.methods.joint.estimates.Runner`."""
+    """An exported joint network; see :class:`deepcams.methods.joint.estimates.Runner`."""
 
     def __init__(self, checkpoint: ExportedCheckpoint, engine: str) -> None:
         super().__init__(checkpoint, engine)

@@ -1,4 +1,4 @@
-"""Results of the latest calls, known again by what they were made of."""
+"""Cache of the latest results, keyed by a hash of their input."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from deepcams.files.records import fingerprint
 
 
 class ResultCache:
-    """Results by the bits of their input; the oldest are dropped. A copy in another process begins empty.
+    """Results keyed by a hash of their input; the oldest are evicted. A pickled copy is empty.
 
     Args:
-        size: number of results that are kept.
+        size: largest number of results.
     """
 
     def __init__(self, size: int) -> None:
@@ -28,11 +28,11 @@ class ResultCache:
         return fingerprint(*parts)
 
     def get(self, key: str) -> Any | None:
-        """Return the result of a key, if it is kept."""
+        """Return the cached result for a key; ``None`` if there is none."""
         return self._results.get(key)
 
     def keep(self, key: str, result: Any) -> None:
-        """Keep a result, which nobody may change any more."""
+        """Store a result, which must not be modified afterwards."""
         newest = {**self._results, key: result}
-        # one assignment: threads may share the method
+        # a single assignment is thread-safe
         self._results = dict(list(newest.items())[-self.size :])

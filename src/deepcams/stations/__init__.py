@@ -1,4 +1,4 @@
-"""Station observations, and fields compared with them."""
+"""Station observations, and comparison of fields with them."""
 
 from __future__ import annotations
 

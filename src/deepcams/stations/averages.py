@@ -1,9 +1,9 @@
-"""From pairs of hours to pairs of daily or annual means, by the rule of three quarters.
+"""Averages of hourly pairs to daily or annual means with at least 75 % of the values.
 
-A day counts at a station where at least 75 % of its hours (18) were observed, and where the product has at least 75 %
-of the hours that it could have: 24 for an hourly one; 16 for a 3-hourly analysis, whose instants touch two hours each.
-Both means are over the hours that have both. A year counts where at least 75 % of its days count; its mean is that of
-its days.
+A day counts at a station if at least 75 % of its hours (18) were observed and the product has at least 75 % of its
+possible hours: 24 for an hourly one; 16 for a 3-hourly analysis, because each instant belongs to two hours. Both means
+are over the hours that have both values. A year counts if at least 75 % of its days count; its mean is that of its
+valid days.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Average = Literal["hour", "day", "year"]
 Days = Literal["utc", "nautical", "station"]
 
 HOURS = 24
-"""Hours of a day."""
+"""Hours per day."""
 _SPAN = 1 << 22  # days: some 5,700 years on each side of 1970
 DAY_WORDS = {
     "utc": "UTC",
@@ -35,15 +35,15 @@ DAY_WORDS = {
 
 
 def enough(number: np.ndarray | int, possible: np.ndarray | int) -> np.ndarray:
-    """Return whether a number is at least 75 % of what is possible; in whole numbers, so that 18 of 24 are."""
+    """Return whether a number is at least 75 % of the possible number, in integer arithmetic (18 of 24 are enough)."""
     return np.asarray(4 * np.asarray(number) >= 3 * np.asarray(possible))
 
 
 def check_by(average: Average, by: Iterable[str]) -> None:
-    """Refuse groupings that means do not have.
+    """Check that groupings are valid for the averages.
 
     Raises:
-        InputError: daily means by hour, annual ones by hour or month.
+        InputError: daily means are grouped by hour, or annual ones by hour or month.
     """
     without = {"hour": (), "day": ("hour",), "year": ("hour", "month")}[average]
     for name in by:
@@ -54,16 +54,16 @@ def check_by(average: Average, by: Iterable[str]) -> None:
 
 
 def offsets(stations: pd.DataFrame, days: Days) -> np.ndarray:
-    """Return how far each station's days are ahead of UTC: (stations,), float64, seconds; NaN where it is not known.
+    """Return the UTC offset of each station's days: (stations,), float64, seconds; NaN if unknown.
 
-    By longitude all are known: stations without a place have no pairs.
+    By longitude all are known, because stations without coordinates have no pairs.
 
     Args:
-        stations: with ``longitude`` (degrees), and for ``station`` with ``utc_offset`` (hours).
-        days: ``utc``; ``nautical``, whole hours by longitude; ``station``, as the stations' own clocks are.
+        stations: table with ``longitude`` (degrees), and for ``station`` with ``utc_offset`` (hours).
+        days: ``utc``; ``nautical``, whole hours by longitude; ``station``, the stations' own clocks.
 
     Raises:
-        InputError: no station's clock is known.
+        InputError: no station has a known UTC offset.
     """
     if days == "utc":
         return np.zeros(len(stations))
@@ -81,11 +81,11 @@ def offsets(stations: pd.DataFrame, days: Days) -> np.ndarray:
 
 
 def hours_a_day(rule: TimeRule, cadence: int) -> int:
-    """Return how many hours of a day a product has values for.
+    """Return the number of hours per day for which a product has values.
 
     Args:
-        rule: how it is matched in time; instants touch the hour that ends and the one that begins with them.
-        cadence: distance of its times, seconds.
+        rule: rule of matching in time; an instant belongs to the hour that ends and the one that begins with it.
+        cadence: time step, seconds.
     """
     if rule != "touching":
         return HOURS
@@ -110,11 +110,11 @@ class Means:
     """Pairs of means, sorted by station and day.
 
     Attributes:
-        station: (n,), of each pair.
-        day: (n,), int64, days since 1970 in the station's days; of a year the first that counts.
+        station: (n,), station of each pair.
+        day: (n,), int64, days since 1970 in the station's time; for a year its first day that counts.
         observed, model: (n,), float64, ug m-3.
-        candidates: days (or years) that have any pair.
-        dropped: of these, those that do not count.
+        candidates: number of days (or years) with any pair.
+        dropped: number of these that do not count.
     """
 
     station: np.ndarray
@@ -126,11 +126,11 @@ class Means:
 
 
 class Calendar:
-    """The days of some stations, and how many hours of each were observed.
+    """The days of some stations, with the number of observed hours of each.
 
     Args:
-        observed: all observations of these stations, whether a product has a value or not.
-        offset: (all stations,), see :func:`offsets`; known of all that have observations.
+        observed: all observations of these stations, with or without a value of a product.
+        offset: (all stations,), see :func:`offsets`; known for all stations with observations.
     """
 
     def __init__(self, observed: Observations, offset: np.ndarray) -> None:
@@ -140,7 +140,7 @@ class Calendar:
         )
 
     def day(self, observed: Observations) -> np.ndarray:
-        """Return the day that holds the middle of each interval: (n,), int64, days since 1970."""
+        """Return the day that contains the middle of each interval: (n,), int64, days since 1970."""
         middle = (observed.start + observed.end) // 2 + self._offset[observed.station]
         return np.asarray(middle // DAY_SECONDS)
 
@@ -156,11 +156,11 @@ class Calendar:
         model: np.ndarray,
         possible: int,
     ) -> Means:
-        """Average pairs of hours by day.
+        """Average hourly pairs by day.
 
         Args:
-            station, day, observed, model: (n,), of the pairs.
-            possible: hours of a day that the pairs could have, see :func:`hours_a_day`.
+            station, day, observed, model: (n,), values of the pairs.
+            possible: possible number of hours per day, see :func:`hours_a_day`.
         """
         keys, which, number = np.unique(
             self._key(station, day), return_inverse=True, return_counts=True

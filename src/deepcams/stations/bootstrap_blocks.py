@@ -1,7 +1,7 @@
-"""Blocks of pairs, a box of 10 degrees and a week each: what is resampled where two products are compared.
+"""Blocks of pairs, each a 10 degree box and a week, that are resampled to compare two products.
 
-Errors of one week in one region hang together, at all its stations: resampled stations, or hours, would make intervals
-that are too narrow. Blocks of neighbours still hang together a little.
+Errors within one week and region are correlated across stations: resampling stations or hours would give intervals that
+are too narrow. Neighbouring blocks are still slightly correlated.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 from deepcams.core.times import DAY_SECONDS
 
 DEGREES = 10
-"""Side of a region: boxes of latitude and longitude that begin at multiples of it."""
+"""Size of a region, degrees; boxes of latitude and longitude begin at multiples of it."""
 FEWEST = 8
-"""Blocks that an interval needs."""
+"""Smallest number of blocks for an interval."""
 _ACROSS = 360 // DEGREES
 _MONDAY = 3  # days from the Monday before 1970 to its first day
 
@@ -22,7 +22,7 @@ def regions_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     """Return the region of each place: (n,), int64, numbered from 0 in the order of rows from the south.
 
     Args:
-        latitude, longitude: (n,), degrees; without coordinates a place counts as in the first region.
+        latitude, longitude: (n,), degrees; places without coordinates are put into the first region.
     """
     up = np.floor((np.nan_to_num(latitude) + 90) / DEGREES)
     right = np.floor(np.nan_to_num(longitude) % 360 / DEGREES)
@@ -31,12 +31,12 @@ def regions_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 
 def week_of(seconds: np.ndarray) -> np.ndarray:
-    """Return the weeks of moments (seconds since 1970 UTC), from Monday 00:00 UTC: weeks since that of 1970-01-01."""
+    """Return the week (from Monday 00:00 UTC) of times in seconds since 1970 UTC, counted from that of 1970-01-01."""
     return np.asarray((seconds // DAY_SECONDS + _MONDAY) // 7)
 
 
 class Weeks:
-    """The weeks that pairs of some months may lie in.
+    """The weeks that may contain pairs of some months.
 
     Args:
         months: months since January 1970, increasing.

@@ -1,8 +1,9 @@
-"""How often observed and modelled means are above the limits of :mod:`deepcams.core.limits`, and above them together.
+"""Exceedances of the limits of :mod:`deepcams.core.limits` by observed means, modelled means, and both.
 
-From whole counts of the four outcomes: hits a, misses c, false alarms b, correct negatives d. POD = a / (a + c),
+The four outcomes are counted: hits a, misses c, false alarms b, correct negatives d. POD = a / (a + c),
 FAR = b / (a + b), CSI = a / (a + b + c) and Gilbert's skill score (ETS) = (a - e) / (a + b + c - e), where
-e = (a + b) (a + c) / n hits come by chance (Jolliffe and Stephenson 2012, Forecast verification, chapter 3).
+e = (a + b) (a + c) / n is the expected number of random hits (Jolliffe and Stephenson 2012, Forecast verification,
+chapter 3).
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ SET_WORDS = {"own": "all pairs of its own", "same": "pairs of both"}
 
 
 def daily_levels(species: str) -> tuple[float, ...]:
-    """Return the levels of a species' daily limits, ug m-3, each once, increasing."""
+    """Return the levels of a species' daily limits, ug m-3, increasing, without duplicates."""
     return tuple(sorted({limit.level for limit in limits_of(species, "day")}))
 
 
 def scores(outcomes: np.ndarray) -> dict[str, Any]:
-    """Return POD, FAR, CSI and ETS of the four :data:`OUTCOMES` (.., 4): numbers or arrays; NaN where undefined."""
+    """Compute POD, FAR, CSI and ETS from the four :data:`OUTCOMES` (.., 4): numbers or arrays; NaN where undefined."""
     a, c, b, d = np.moveaxis(np.asarray(outcomes, np.float64), -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         chance = np.divide((a + b) * (a + c), a + b + c + d)
@@ -44,14 +45,14 @@ def scores(outcomes: np.ndarray) -> dict[str, Any]:
 
 
 def compliance(found: Validation, scored: Scored) -> pd.DataFrame:
-    """Return one row a station, year and limit: whether the observed and the modelled air met it.
+    """Return one row per station, year and limit: whether observations and model met the limit.
 
-    Years of which 75 % of the days count take part. A limit averaged over three years is of three such years that
-    follow each other, in the row of the last.
+    Only years with at least 75 % of valid days are included. A limit averaged over three years needs three such
+    consecutive years, and is in the row of the last.
 
     Returns:
-        station, year, limit, period, level, days, observed, model (the statistic: ug m-3, or days above), observed_met,
-        model_met; without rows where no year counts.
+        columns station, year, limit, period, level, days, observed, model (the statistic: ug m-3, or days above),
+        observed_met, model_met; no rows if no year counts.
     """
     means = AnnualMeans.of(found, scored)
     parts = []
@@ -80,9 +81,9 @@ def compliance(found: Validation, scored: Scored) -> pd.DataFrame:
 
 
 def _statistic(limit: Limit, scored: Scored, means: AnnualMeans) -> np.ndarray | None:
-    """Return a limit's statistic: (2, stations, years), observed and modelled, NaN where a year does not count.
+    """Compute a limit's statistic: (2, stations, years), observed and modelled, NaN where a year does not count.
 
-    ``None`` for limits of days where pairs are of years.
+    The result is ``None`` for limits of daily means if pairs are annual.
     """
     if limit.period == "year":
         both = np.stack([means.observed, means.model])
@@ -105,12 +106,12 @@ def _statistic(limit: Limit, scored: Scored, means: AnnualMeans) -> np.ndarray |
 
 
 def rows(found: Validation) -> list[Row]:
-    """Return one row a product, set of pairs, limit and group (all, then each year where there are several).
+    """Return one row per product, set of pairs, limit and group (all, then each year if there are several).
 
     Returns:
         product, pairs, limit, period, level, form, source, since, group, stations, n (days; station-years for annual
-        limits), the four :data:`OUTCOMES`, POD, FAR, CSI, ETS; station_years that the form can be asked of,
-        observed_met and model_met, how many of them met it. ``None`` stands for what is not defined.
+        limits), the four :data:`OUTCOMES`, POD, FAR, CSI, ETS; station_years to which the limit can be applied, and
+        observed_met and model_met, the numbers of them that met it. Undefined values are ``None``.
     """
     result: list[Row] = []
     for scored in found.scored:
@@ -160,7 +161,7 @@ def rows(found: Validation) -> list[Row]:
 
 
 def _outcomes(limit: Limit, scored: Scored, means: AnnualMeans) -> np.ndarray | None:
-    """Return how often a limit's level was passed: (stations, years, 4); ``None`` for days where pairs are years."""
+    """Count exceedances of a limit's level: (stations, years, 4); ``None`` for daily limits if pairs are annual."""
     if limit.period == "day":
         if scored.years is None:
             return None

@@ -1,4 +1,4 @@
-"""Read a field's time series at stations: only the chunks that hold stations are read, and memory stays level."""
+"""Read a field's time series at stations, reading only the chunks that contain stations, with constant memory."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from deepcams.readers.frames import lengths_of, read_block
 from deepcams.stations.matching import Placement
 
 MAKE_ROOM = "make room, or let DEEPCAMS_CACHE be a folder of another disk"
-_TOGETHER = 96 << 20  # bytes of the field that are read at a time
-_BLOCK = 32 << 20  # bytes of series that go to disk at a time
-_SAVE_SECONDS = 5.0  # of reading that may be lost where a run is killed
+_TOGETHER = 96 << 20  # bytes of the field read at once
+_BLOCK = 32 << 20  # bytes of series written at once
+_SAVE_SECONDS = 5.0  # seconds of reading that a killed run may lose
 
 
 class Series:
-    """Values at points and times on disk: files of some times each, one after the other.
+    """Values at points and times, stored on disk in consecutive files of some times each.
 
-    A file's name has its first time, its number of times and a checksum, so that an interrupted run resumes.
+    A file's name contains its first time, its number of times and a checksum, so that an interrupted run can resume.
 
     Args:
-        points: how many.
-        folder: of the files, where they stay; default a temporary one, which is removed with this object.
-        name: that the files begin with; complete ones of this name are used.
+        points: number of points.
+        folder: folder in which the files are kept; default: a temporary one, removed with this object.
+        name: prefix of the file names; existing complete files with it are used.
 
     Attributes:
-        times: how many there are so far.
-        nodes_read: values of the field that were read for it.
+        times: number of times so far.
+        nodes_read: number of the field's values read for it.
     """
 
     def __init__(
@@ -48,12 +48,14 @@ class Series:
             folder = Path(temporary.name)
             weakref.finalize(self, temporary.cleanup)
         self._folder, self._name, self._points = folder, name, points
-        self._blocks: list[tuple[Path, int, int]] = []  # file, first time, how many
+        self._blocks: list[
+            tuple[Path, int, int]
+        ] = []  # file, first time, number of times
         self.times = self.nodes_read = 0
         self._resume()
 
     def _resume(self) -> None:
-        """Use the files that follow each other from the first time on; remove others of this name."""
+        """Use the files that are consecutive from the first time on; remove others with this prefix."""
         named = re.compile(re.escape(self._name) + r"-(\d+)-(\d+)-([0-9a-f]{8})\.f4")
         unfinished = self._folder.glob(f".{self._name}-*{UNFINISHED}")
         for path in sorted([*self._folder.glob(f"{self._name}-*"), *unfinished]):
@@ -74,21 +76,21 @@ class Series:
         self.times += length
 
     def append(self, values: np.ndarray) -> None:
-        """Add the next times: (points, times), float32.
+        """Append the next times: (points, times), float32.
 
         Raises:
-            OutputError: they cannot be written.
+            OutputError: the values cannot be written.
         """
         values = np.ascontiguousarray(values, np.float32)
         length = values.shape[1]
-        # In their names' order the files follow each other.
+        # Sorting by name gives the order in time.
         name = f"{self._name}-{self.times:09}-{length}-{_checksum(values)}.f4"
         with atomic_path(self._folder / name, do=MAKE_ROOM) as temporary:
             values.tofile(temporary)
         self._add(self._folder / name, length)
 
     def read(self, points: np.ndarray) -> np.ndarray:
-        """Read the series of some points: (points, times), float32."""
+        """Read the series of points: (points, times), float32."""
         result = np.empty((points.size, self.times), np.float32)
         if not points.size:
             return result
@@ -116,14 +118,13 @@ def extract(
     """Read a field at the points of a placement.
 
     Args:
-        field: canonical, lazy or in memory. ``encoding["tile"]`` gives the rows and columns that its store keeps
-            together; without it whole maps are read.
-        placement: of the stations on its grid.
-        name: of the field, for messages.
-        progress: called with the number of times read so far.
-        within: first and stop of the field's times that are read.
-        keep: folder where the series stays; what is in it already is not read again. The caller makes sure that it
-            belongs to this very field.
+        field: canonical field, lazy or in memory. ``encoding["tile"]`` gives the rows and columns of its chunks;
+            without it whole maps are read.
+        placement: placement of the stations on its grid.
+        name: name of the field for messages.
+        progress: callback, called with the number of times read so far.
+        within: range (first, stop) of the field's times to read.
+        keep: folder in which the series is kept and resumed. The caller ensures that it belongs to exactly this field.
 
     Raises:
         InputError: an infinite or impossible value.
@@ -137,7 +138,7 @@ def extract(
     placed = placement.rows, placement.columns, placement.weights
     about = fingerprint(name, begin, end, field.time.values[begin:end], *placed)
     series = Series(len(placement.rows), keep, f"{name}-{about}")
-    # As if all were read now: a resumed run gives the same report.
+    # Count all values, so that a resumed run gives the same report.
     series.nodes_read = nodes_read(field, nodes) * (end - begin)
     if series.times:
         progress(series.times)
@@ -157,7 +158,7 @@ def extract(
 
 
 def nodes_read(field: xr.DataArray, nodes: np.ndarray) -> int:
-    """Return how many values of a map are read for some nodes (numbered row by row): whole tiles."""
+    """Return the number of a map's values in the tiles that contain nodes (numbered row by row)."""
     rectangles = _rectangles(nodes, _map(field), _tile(field))
     return sum((r.stop - r.start) * (c.stop - c.start) for _, r, c in rectangles)
 
@@ -165,16 +166,16 @@ def nodes_read(field: xr.DataArray, nodes: np.ndarray) -> int:
 def read_nodes(
     field: xr.DataArray, nodes: np.ndarray, name: str, within: tuple[int, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Read some nodes of a field, some times after the other; only the tiles that hold them are read.
+    """Read nodes of a field in blocks of times; only the tiles that contain them are read.
 
     Args:
-        field: canonical, lazy or in memory; ``encoding["tile"]`` as for :func:`extract`.
-        nodes: row x columns + column of each, increasing.
-        name: of the field, for messages.
-        within: first and stop of the field's times that are read.
+        field: canonical field, lazy or in memory; ``encoding["tile"]`` as for :func:`extract`.
+        nodes: row x columns + column of each node, increasing.
+        name: name of the field for messages.
+        within: range (first, stop) of the field's times to read.
 
     Yields:
-        the stop of the times that were read, and their values: (times, nodes), float32, cleaned.
+        the stop index of the block, and its values: (times, nodes), float32, cleaned.
 
     Raises:
         InputError: an infinite or impossible value.
@@ -210,9 +211,9 @@ def _tile(field: xr.DataArray) -> tuple[int, int]:
 def _rectangles(
     nodes: np.ndarray, shape: tuple[int, int], tile: tuple[int, int]
 ) -> list[tuple[np.ndarray, slice, slice]]:
-    """Return the tiles that hold nodes, neighbours along a row joined: which nodes, and the rows and columns."""
+    """Return, for each tile with nodes (adjacent tiles of a row joined): the nodes, and its rows and columns."""
     row, column = nodes // shape[1], nodes % shape[1]
-    # A spare number between two rows of tiles keeps them apart.
+    # An unused number between two rows of tiles keeps them from being joined.
     across = -(-shape[1] // tile[1]) + 1
     number = row // tile[0] * across + column // tile[1]
     used = np.unique(number)
@@ -234,7 +235,7 @@ def _rectangles(
 def _stretches(
     lengths: tuple[int, ...], begin: int, end: int, most: int
 ) -> list[tuple[int, int]]:
-    """Return stretches from ``begin`` to ``end`` of at most ``most`` times, of whole chunks if these are shorter."""
+    """Split ``begin`` to ``end`` into ranges of at most ``most`` times, of whole chunks if these are shorter."""
     edges = np.cumsum((0, *lengths))
     found = []
     while begin < end:
@@ -252,7 +253,7 @@ def _cleaned(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _points(values: np.ndarray, slot: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(times, nodes) -> (points, times); a node with no weight does not count, even if it is missing."""
+    """Interpolate (times, nodes) -> (points, times); nodes with weight 0 are ignored, even if missing."""
     if slot.shape[1] == 1:
         return np.ascontiguousarray(values[:, slot[:, 0]].T)
     total = np.zeros((slot.shape[0], values.shape[0]), np.float32)

@@ -1,17 +1,17 @@
 """FAIRMODE's modelling quality indicator: errors of daily and annual means against the measurements' uncertainty.
 
 After FAIRMODE's guidance document on modelling quality objectives and benchmarking, version 3.3 (2022,
-doi 10.2760/41988), whose formulas were read in public programs that follow it (evaltools of Meteo-France, pyaerocom of
-MET Norway), not in the document itself. Of a station, over its days:
+doi 10.2760/41988), whose formulas were taken from public programs that follow it (evaltools of Meteo-France, pyaerocom
+of MET Norway), not from the document itself. For a station, over its days:
 
 - U(O)^2 = U_r^2 ((1 - alpha^2) O^2 + alpha^2 RV^2), and RMS_U the root of its mean;
 - MQI = RMSE / (beta RMS_U); annual: |bias of the annual means| / (beta U(mean)), where
   U(mean)^2 = U_r^2 ((1 - alpha^2) mean^2 / Np + alpha^2 RV^2 / Nnp);
-- the target diagram: y = bias / (beta RMS_U), x = CRMSE / (beta RMS_U), negative where correlation makes more of the
-  centred error than standard deviation does: |s_M - s_O| < s_O sqrt(2 (1 - R)). A point's distance from 0 is its MQI.
+- the target diagram: y = bias / (beta RMS_U), x = CRMSE / (beta RMS_U), negative where correlation contributes more to
+  the centred error than standard deviation: |s_M - s_O| < s_O sqrt(2 (1 - R)). A point's distance from 0 is its MQI.
 
-Over stations, in the order of their MQI: with S = int(0.9 N), MQI_90 = MQI(S) + (MQI(S + 1) - MQI(S)) (0.9 N - S). The
-objective is met where MQI_90 <= 1. Of one station there is no MQI_90.
+Over stations sorted by MQI: with S = int(0.9 N), MQI_90 = MQI(S) + (MQI(S + 1) - MQI(S)) (0.9 N - S). The objective is
+met if MQI_90 <= 1. For a single station MQI_90 is undefined.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Parameters:
     """Parameters of one version of the guidance for one species.
 
     Attributes:
-        version, doi: of the guidance.
-        species: ``pm2p5``.
+        version, doi: version and DOI of the guidance.
+        species: short name (``pm2p5``).
         relative: U_r, the relative expanded uncertainty at the reference value.
         reference: RV, ug m-3.
-        alpha: share of the uncertainty at RV that does not grow with the value.
-        beta: how many times the measurements' uncertainty a model may be off.
-        annual_proportional, annual_constant: Np and Nnp, by which averaging over a year lowers either part.
+        alpha: fraction of the uncertainty at RV that does not grow with the value.
+        beta: allowed ratio of the model's error to the measurements' uncertainty.
+        annual_proportional, annual_constant: Np and Nnp, by which averaging over a year reduces each part.
     """
 
     version: str
@@ -57,7 +57,7 @@ class Parameters:
     annual_constant: float
 
     def squared_uncertainty(self, square: np.ndarray) -> np.ndarray:
-        """Return the squared uncertainty of daily means of a (mean) square, ug2 m-6."""
+        """Return the squared uncertainty of daily means with a (mean) square ``square``, ug2 m-6."""
         a2 = self.alpha**2
         return np.asarray(
             self.relative**2 * ((1 - a2) * square + a2 * self.reference**2)
@@ -84,20 +84,20 @@ PARAMETERS: tuple[Parameters, ...] = (
         annual_constant=1.5,
     ),
 )
-"""Every version that is known, the newest last."""
+"""All known versions, the newest last."""
 
 
 def parameters_of(species: str) -> Parameters | None:
-    """Return the newest parameters of a species; ``None`` where the table has none."""
+    """Return the newest parameters of a species; ``None`` if there are none."""
     known = [each for each in PARAMETERS if each.species == species]
     return known[-1] if known else None
 
 
 def check(average: str, species: str) -> None:
-    """Refuse indicators of what FAIRMODE has none for.
+    """Check that FAIRMODE defines indicators for an averaging and a species.
 
     Raises:
-        InputError: hourly values; another species than PM2.5.
+        InputError: values are hourly, or the species is not PM2.5.
     """
     if average == "hour":
         raise InputError(
@@ -116,10 +116,10 @@ class Target:
     """Stations in the target diagram.
 
     Attributes:
-        days: (stations,), pairs of daily means.
-        mqi: (stations,); NaN without pairs, as all others.
+        days: (stations,), number of pairs of daily means.
+        mqi: (stations,); like the following, NaN without pairs.
         uncertainty: RMS_U, ug m-3.
-        x, y: in the diagram.
+        x, y: coordinates in the diagram.
     """
 
     days: np.ndarray
@@ -130,10 +130,10 @@ class Target:
 
     @classmethod
     def of(cls, sums: np.ndarray, parameters: Parameters) -> Target:
-        """Return it from sums over daily means: (stations, columns)."""
+        """Compute the target diagram from sums over daily means: (stations, columns)."""
         pairs = pairs_of(sums)
         n = pairs.weight
-        # A moment that is no more than rounding is one of a constant series: 0.
+        # A moment within rounding error belongs to a constant series: 0.
         observed, model = (
             np.nan_to_num(moment)
             for moment in (pairs.truth_moment, pairs.method_moment)
@@ -145,7 +145,7 @@ class Target:
             squared_error, bias = pairs.terms["squared"] / n, pairs.error / n
             centred = np.sqrt(np.maximum(squared_error - bias**2, 0.0))
             s_o, s_m = np.sqrt(observed / n), np.sqrt(model / n)
-            # (s_M - s_O)^2 < 2 s_O^2 (1 - R), in which R is not defined where a side is constant: then s alone counts.
+            # (s_M - s_O)^2 < 2 s_O^2 (1 - R); if a side is constant, R is undefined and only s is used.
             ratio = np.divide(s_o * pairs.joint_moment, n * s_m)
             by_correlation = np.square(s_m - s_o) < 2 * (s_o**2 - ratio)
         return cls(
@@ -160,13 +160,13 @@ class Target:
 def annual_mqi(
     observed: np.ndarray, model: np.ndarray, parameters: Parameters
 ) -> np.ndarray:
-    """Return the indicator of annual means, ug m-3; NaN where they are."""
+    """Compute the indicator of annual means, given in ug m-3; NaN where these are NaN."""
     scale = parameters.beta * parameters.annual_uncertainty(observed)
     return np.asarray(abs(model - observed) / scale)
 
 
 def interpolated_90(indicators: np.ndarray) -> float:
-    """Return the 90th percentile of stations' indicators as the guidance interpolates it; NaN of fewer than two."""
+    """Return the 90th percentile of stations' indicators, interpolated as in the guidance; NaN for fewer than two."""
     ordered = np.sort(indicators[np.isfinite(indicators)])
     if ordered.size < 2:
         return float("nan")
@@ -177,13 +177,13 @@ def interpolated_90(indicators: np.ndarray) -> float:
 
 @dataclass
 class Indicators:
-    """What FAIRMODE asks of one product on one set of pairs, in one year or (``all``) in several.
+    """FAIRMODE's indicators of one product and set of pairs, for one year or (``all``) several.
 
     Attributes:
-        product, pairs, group: of what.
-        used: (stations,), whether 75 % of the group's days count at the station.
-        target: stations in the diagram; ``None`` where pairs are of years.
-        annual: (stations,), the annual indicator; NaN where the year does not count, or where there are several.
+        product, pairs, group: product, set of pairs and year.
+        used: (stations,), whether at least 75 % of the group's days count at the station.
+        target: stations in the diagram; ``None`` if pairs are annual.
+        annual: (stations,), the annual indicator; NaN where the year does not count, or for several years.
     """
 
     product: str
@@ -194,7 +194,7 @@ class Indicators:
     annual: np.ndarray
 
     def row(self) -> Row:
-        """Return the figures over stations: ``None`` where they are not defined."""
+        """Return the figures over stations; ``None`` where undefined."""
         daily = float("nan")
         if self.target is not None:
             daily = interpolated_90(self.target.mqi[self.used])
@@ -213,7 +213,7 @@ class Indicators:
         return defined(row)
 
     def station_rows(self, ids: list[str]) -> list[Row]:
-        """Return one row a station that has a figure."""
+        """Return one row per station with a figure."""
         rows: list[Row] = []
         about = {"product": self.product, "pairs": self.pairs, "group": self.group}
         for k in np.flatnonzero(self.used | np.isfinite(self.annual)):
@@ -231,9 +231,9 @@ class Indicators:
 
 
 def indicators(found: Validation) -> list[Indicators]:
-    """Return the indicators of a validation of daily or annual means, by product, set of pairs and year.
+    """Compute the indicators of a validation of daily or annual means, by product, set of pairs and year.
 
-    Where there are several years, those over all of their days come first.
+    If there are several years, the indicators over all their days come first.
 
     Raises:
         InputError: see :func:`check`.
@@ -274,6 +274,6 @@ def _of_product(
 
 
 def about(species: str) -> Row:
-    """Return the parameters that are used, for machines."""
+    """Return the parameters used, for the JSON output."""
     parameters = parameters_of(species)
     return {} if parameters is None else dict(vars(parameters))

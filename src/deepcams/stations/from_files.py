@@ -1,4 +1,4 @@
-"""A validation of files: open fields and stations, compare them, write tables and figures (``deepcams validate``)."""
+"""Validation of files (``deepcams validate``): open fields and stations, compare them, write tables and figures."""
 
 from __future__ import annotations
 
@@ -47,29 +47,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERSION = 4
-"""Counts up when the layout of saved pieces changes."""
+"""Version of the layout of saved pieces."""
 KEEP_DAYS = 7
-"""Pieces of interrupted validations are removed when another validation begins so many days later."""
+"""Age in days after which pieces of interrupted validations are removed when another validation begins."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A validation of files, and what to write.
+    """Inputs, options and outputs of a validation of files.
 
     Attributes:
-        stations: files, folders or globs of observations; tables among ``field`` count as such too.
-        field, original: likewise of fields; both may be empty.
-        by: see :func:`deepcams.stations.tables.station_tables.rows`; a text may hold several with commas.
-        json, plot, out: what to write: all rows, the scatter, a folder with everything.
+        stations: files, folders or globs of observations; tables among ``field`` are added to them.
+        field, original: files, folders or globs of fields; both may be empty.
+        by: see :func:`deepcams.stations.tables.station_tables.rows`; a text may hold several, separated by commas.
+        json, plot, out: output paths: all rows, the scatter plot, a folder with everything.
         space, starts: see :class:`Options`.
         without: quality steps to leave out.
         metadata: see :func:`deepcams.stations.archive.metadata.add_metadata`.
-        period: of the field, as text.
+        period: period of the field, as text.
         parameter, variable: the species, in the stations' files and in the fields.
-        assume_utc: take stamps without an offset for UTC.
-        draws: bootstrap resamples.
+        assume_utc: whether to treat timestamps without an offset as UTC.
+        draws: number of bootstrap resamples.
         average, days: see :class:`Options`.
-        fairmode: FAIRMODE's indicators must be among the results; they are where there are daily or annual means.
+        fairmode: whether to raise if FAIRMODE's indicators cannot be computed; daily and annual means always have them.
     """
 
     stations: tuple[str | Path, ...]
@@ -94,7 +94,7 @@ class Request:
 
     @property
     def species(self) -> str:
-        """The species by deepcams' name, where it has one."""
+        """The deepcams name of the species, if it has one."""
         return "pm2p5" if self.parameter == "pm25" else self.parameter
 
 
@@ -116,13 +116,13 @@ def validate_files(
     """Open fields and stations, compare them, and write tables and figures; an interrupted call is resumed.
 
     Args:
-        request: what to compare, and how.
-        progress: told of the stages.
-        workers: who reads and matches the stations; ``None``: this process.
+        request: inputs, options and outputs.
+        progress: callback, called with the stages.
+        workers: workers that read and match the stations; ``None``: this process.
 
     Raises:
         InputError: see :func:`deepcams.open_openaq`, :func:`deepcams.open_field` and :func:`validate`.
-        OutputError: something cannot be written; found out before the work where possible.
+        OutputError: an output cannot be written; checked before the work where possible.
     """
     progress = progress or no_progress
     by = tables.parse_by(request.by)
@@ -179,7 +179,7 @@ def validate_files(
 
 
 def _check_request(request: Request) -> None:
-    """Refuse what cannot be done, before the work."""
+    """Check the request before the work."""
     _check_averages(request)
     if not request.stations:
         raise InputError("--stations", "files of observations", "none")
@@ -198,7 +198,7 @@ def _check_request(request: Request) -> None:
 
 
 def _check_averages(request: Request) -> None:
-    """Refuse what averages cannot give."""
+    """Check the options of averages."""
     if request.fairmode:
         fairmode.check(request.average, request.species)
     if request.average == "hour":
@@ -213,7 +213,7 @@ def _check_averages(request: Request) -> None:
 
 
 def _note_alone(found: Validation) -> None:
-    """Give a notice where the original was given and has no pair in common with the field."""
+    """Give a notice if an original was given but has no pair in common with the field."""
     same, own = (found.find("original", pairs) for pairs in ("same", "own"))
     if same is None or own is None or same.any():
         return
@@ -230,10 +230,10 @@ def _kept(
     original: xr.DataArray | None,
     options: Options,
 ) -> Iterator[Path | None]:
-    """Give a folder for the finished pieces of one validation; it stays if that is stopped or killed.
+    """Yield a folder for the finished pieces of one validation; it is kept if the validation is interrupted.
 
     Yields:
-        ``None`` where the cache cannot be written to.
+        the folder; ``None`` if the cache cannot be written to.
     """
     root = cache_dir() / "comparisons"
     if not writable(root):
@@ -263,10 +263,10 @@ def _kept(
 
 
 def _sort_paths(request: Request) -> Request:
-    """Move tables among the fields to the stations: a shell expands a glob, and only one name follows the option.
+    """Move tables among the fields to the stations, because an option takes only the first name of an expanded glob.
 
     Raises:
-        InputError: the name of a grouping among the fields, for the same reason.
+        InputError: the name of a grouping is among the fields, for the same reason.
     """
     fields, stations = list[str | Path](), list(request.stations)
     for each in request.field:
@@ -305,7 +305,7 @@ def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | Non
 
 @staged("draw")
 def _draw(request: Request, done: Done) -> None:
-    """Draw the figures that the request names."""
+    """Plot the requested figures."""
     if request.plot is None and request.out is None:
         return
     from deepcams.plotting.figure_layout import save as save_figure

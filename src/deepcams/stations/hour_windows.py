@@ -1,4 +1,4 @@
-"""Windows of ten whole hours: over which stations report, and the sums of each region's stations over them."""
+"""Windows of ten complete hours, and the sums over each region's stations in them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 STEP = 3
-"""Hours between frames."""
+"""Interval between frames, hours."""
 LENGTH = 10
-"""Hours of a window."""
+"""Length of a window, hours."""
 FRAMES = (0, 3, 6, 9)
-"""Hours of a window that methods see."""
+"""Hours of a window that are given to methods."""
 HIDDEN = (4, 5)
-"""Hours of a window that methods make."""
+"""Hours of a window that methods predict."""
 
 
 @dataclass
 class Windows:
-    """Windows of regions, sorted by region and hour, each region's hour once.
+    """Windows of regions, sorted by region and hour, without duplicates.
 
     Attributes:
         region: (n,), int64.
-        begin: (n,), int64: the window's first hour, in hours since 1970 UTC: 3 is (02:00, 03:00].
-        stations: (n,), int64: how many report over it.
+        begin: (n,), int64, first hour of the window, in hours since 1970 UTC: 3 is (02:00, 03:00].
+        stations: (n,), int64, number of stations with all its hours.
         sums: (n, 6), sums over these stations at :data:`FRAMES`, then at :data:`HIDDEN`, ug m-3.
     """
 
@@ -33,12 +33,12 @@ class Windows:
     sums: np.ndarray
 
     def where(self, keep: np.ndarray) -> Windows:
-        """Return the windows for which ``keep`` holds."""
+        """Return the windows selected by ``keep``."""
         columns = (self.region, self.begin, self.stations, self.sums)
         return Windows(*(column[keep] for column in columns))
 
     def __add__(self, other: Windows) -> Windows:
-        """Return the windows of both; sums over a window of both are added."""
+        """Return the windows of both; sums of common windows are added."""
         both = [
             np.concatenate([one, two])
             for one, two in zip(
@@ -67,11 +67,11 @@ def _each_once(
 def find_windows(
     station: np.ndarray, slot: np.ndarray, value: np.ndarray, region: np.ndarray
 ) -> Windows:
-    """Find all windows over which stations report, and add up each region's stations.
+    """Find all windows with complete hours, and sum over each region's stations.
 
     Args:
-        station, slot, value: (n,), one value a station and hour, sorted by both.
-        region: (stations,), each one's region.
+        station, slot, value: (n,), one value per station and hour, sorted by both.
+        region: (stations,), region of each station.
     """
     reach = LENGTH - 1
     whole = (slot[reach:] - slot[:-reach] == reach) & (

@@ -1,12 +1,12 @@
-"""Which values of a field stand for an observation: by time bounds, and by the cell or between nodes.
+"""Matching of a field's values to observations in time and space.
 
-In time there are two rules, and one more for comparison; each is a fixed linear combination of the field's times:
+In time there are two rules, and a third for comparison; each is a fixed linear combination of the field's times:
 
 - ``touching`` (instants): the mean of the field's instants within the closed interval. An hourly field has two, the
-  hour's begin and end; a 3-hourly analysis meets the hour that ends with it and the hour that begins with it.
-- ``overlap`` (means over intervals): the mean weighted by overlap, where the field's intervals cover the whole hour.
-- ``linear`` (instants): the mean of the straight lines between instants at most 3 h apart: what a user of a 3-hourly
-  product would take for an hour in between.
+  start and the end of the hour; a 3-hourly analysis matches the hour that ends with it and the one that begins with it.
+- ``overlap`` (means over intervals): the mean weighted by overlap, if the field's intervals cover the whole hour.
+- ``linear`` (instants): the mean of the linear interpolation between instants at most 3 h apart, as a user of a
+  3-hourly product would compute an hour in between.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ TimeRule = Literal["touching", "overlap", "linear"]
 SpaceRule = Literal["cell", "bilinear"]
 
 LONGEST_GAP = 3 * HOUR_SECONDS
-"""Seconds that ``linear`` goes across."""
+"""Longest gap that ``linear`` interpolates, seconds."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where stations lie on a grid.
+    """Positions of stations on a grid.
 
     Attributes:
-        inside: (stations,), whether a cell of the grid holds the station.
+        inside: (stations,), whether a cell of the grid contains the station.
         cell: (stations,), row x columns + column of that cell; -1 outside.
-        point: (stations,), which of the points a station takes its values from; -1 outside.
-        rows, columns: (points, 1 or 4), the nodes that a point is made of.
+        point: (stations,), index of the station's point; -1 outside.
+        rows, columns: (points, 1 or 4), nodes of each point.
         weights: (points, 1 or 4), summing to 1.
     """
 
@@ -51,24 +51,24 @@ class Placement:
 def place_stations(
     grid: Grid, latitude: np.ndarray, longitude: np.ndarray, rule: SpaceRule = "cell"
 ) -> Placement:
-    """Find the nodes that stand for stations.
+    """Find the nodes and weights for stations.
 
-    A cell reaches half a step to each side of its node; the rows at the poles are caps. ``bilinear`` weighs the four
-    nodes around the station; longitude goes round, and in the half cell beyond a region's outermost nodes the
-    outermost nodes hold.
+    A cell extends half a step to each side of its node; the rows at the poles are caps. ``bilinear`` interpolates
+    between the four nodes around the station; longitude wraps around, and in the half cell beyond a region's outermost
+    nodes their values are used.
 
     Args:
-        grid: of the field.
-        latitude, longitude: (stations,), degrees; NaN lies nowhere.
+        grid: grid of the field.
+        latitude, longitude: (stations,), degrees; NaN is outside.
         rule: ``cell`` or ``bilinear``.
 
     Returns:
-        with points numbered in the order of the stations that first use them.
+        the placement, with points numbered in the order in which stations first use them.
     """
     known = np.isfinite(latitude) & np.isfinite(longitude)
     down = (90 - np.where(known, latitude, 0.0)) / grid.row_step - grid.north
     right = np.where(known, longitude, 0.0) / grid.step - grid.west
-    # Into the turn that begins half a cell west of the first node.
+    # Wrap into the 360 degrees that begin half a cell west of the first node.
     right = (right + 0.5) % grid.around - 0.5
     row, column = (
         np.floor(down + 0.5).astype(np.int64),
@@ -111,11 +111,11 @@ def place_stations(
 
 @dataclass(frozen=True)
 class TimePlan:
-    """How the values at some times combine to the values of some intervals.
+    """Linear combinations of values at times that give the values of intervals.
 
     Attributes:
-        index: (intervals, terms), which time; weight: the same shape, its weight: 0 for a term that is none, NaN in
-            the first term where the field says nothing of the interval.
+        index: (intervals, terms), index of the time; weight: (intervals, terms), its weight: 0 for unused terms, NaN in
+            the first term if the field does not cover the interval.
     """
 
     index: np.ndarray
@@ -123,7 +123,7 @@ class TimePlan:
 
     @property
     def known(self) -> np.ndarray:
-        """(intervals,), whether the field says anything of them."""
+        """(intervals,), whether the field covers them."""
         return (
             ~np.isnan(self.weight[:, 0])
             if self.weight.size
@@ -140,18 +140,18 @@ class TimePlan:
 
 
 def rule_of(field: xr.DataArray) -> TimeRule:
-    """The rule that a field's own values follow: ``overlap`` for means, else ``touching``."""
+    """Return the rule for a field's values: ``overlap`` for means, else ``touching``."""
     return "overlap" if is_mean(field) else "touching"
 
 
 def cadence(field: xr.DataArray) -> int:
-    """Usual distance of a field's times, seconds; an hour where there is only one."""
+    """Return the usual time step of a field, seconds; an hour if it has only one time."""
     times = field_seconds(field)
     return int(np.median(np.diff(times))) if times.size > 1 else HOUR_SECONDS
 
 
 def field_seconds(field: xr.DataArray) -> np.ndarray:
-    """A field's times, int64, seconds since 1970 UTC."""
+    """Return a field's times, int64, seconds since 1970 UTC."""
     return np.asarray(field.time.values.astype("datetime64[s]").astype(np.int64))
 
 
@@ -162,13 +162,13 @@ def plan_times(
     end: np.ndarray,
     step: int = HOUR_SECONDS,
 ) -> TimePlan:
-    """Make the plan for intervals.
+    """Compute the combinations for intervals.
 
     Args:
-        times: the field's, int64, seconds since 1970 UTC, increasing; the middles of the intervals for ``overlap``.
+        times: times of the field, int64, seconds since 1970 UTC, increasing; for ``overlap`` the interval middles.
         rule: see the module.
         start, end: (intervals,), int64, seconds since 1970 UTC.
-        step: width of the field's own intervals, seconds (``overlap``).
+        step: length of the field's own intervals, seconds (``overlap``).
     """
     if rule == "touching":
         first, stop = (

@@ -35,10 +35,10 @@ class Product:
 
     Attributes:
         name: ``field`` or ``original``.
-        field: as it was opened.
-        rule: how it is matched in time.
-        placement: of the stations on its grid.
-        times: those of its times that were read, int64, seconds since 1970 UTC.
+        field: the opened field.
+        rule: rule of matching in time.
+        placement: placement of the stations on its grid.
+        times: times that were read, int64, seconds since 1970 UTC.
         series: its values at the placement's points and these times.
     """
 
@@ -51,11 +51,11 @@ class Product:
 
     @property
     def span(self) -> str:
-        """First and last of its times, for people."""
+        """First and last of its times as text."""
         return f"{stamp_seconds(self.times[0])} to {stamp_seconds(self.times[-1])} UTC"
 
     def describe(self) -> dict[str, str]:
-        """Return its grid, times, rule in time and source, in words."""
+        """Describe its grid, times, rule in time and source."""
         return {
             "grid": grid_of(self.field).describe(),
             "times": f"{self.times.size}, {self.span}",
@@ -64,13 +64,13 @@ class Product:
         }
 
     def plan(self, rule: TimeRule, bounds: np.ndarray) -> TimePlan:
-        """Return how the product's times combine to intervals, (2, intervals) starts and ends."""
+        """Return the time plan for intervals, given as (2, intervals) starts and ends."""
         return plan_times(self.times, rule, bounds[0], bounds[1], cadence(self.field))
 
     def at(
         self, station: np.ndarray, interval: np.ndarray, plan: TimePlan
     ) -> np.ndarray:
-        """Return the product's value for each row: (n,), float32; NaN where it has none."""
+        """Return the product's value for each row: (n,), float32; NaN where missing."""
         if not station.size:
             return np.zeros(0, np.float32)
         points, row = np.unique(self.placement.point[station], return_inverse=True)
@@ -90,27 +90,27 @@ def read_product(
     progress: Callable[[str, int, int], None],
     keep: Path | None,
 ) -> Product:
-    """Find a field's times that the stations share, and read it then at the stations.
+    """Find the times that a field has in common with the stations, and read it at the stations.
 
     Args:
         name: ``field`` or ``original``.
-        field: canonical.
+        field: canonical field.
         archive: the stations.
-        reach: begin and end of their observations, seconds since 1970 UTC.
-        space: which nodes stand for a station.
-        period: only these times of the field.
-        progress: called with the name, the times read and how many there are.
-        keep: folder where the series stays.
+        reach: start and end of their observations, seconds since 1970 UTC.
+        space: rule of matching in space.
+        period: times of the field to use.
+        progress: callback, called with the name and the number of times read and in total.
+        keep: folder in which the series is kept.
 
     Raises:
-        InputError: no time or no place in common.
+        InputError: field and stations have no time or place in common.
     """
     if "time" not in field.dims:
         do = "a field without time has no hours"
         raise InputError(name, "a field with time", f"dimensions {field.dims}", do)
     grid, every = grid_of(field), field_seconds(field)
     whole = f"{stamp_seconds(every[0])} to {stamp_seconds(every[-1])} UTC"
-    # One time more on each side, for rules that go between times.
+    # One more time on each side, for rules that interpolate.
     low = max(int(np.searchsorted(every, reach[0], "right")) - 1, 0)
     high = min(int(np.searchsorted(every, reach[1], "left")) + 1, every.size)
     if period is not None:

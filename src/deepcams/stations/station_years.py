@@ -1,4 +1,4 @@
-"""Each station's years of daily means: what limits and annual means need of them, from whole counts and ranks."""
+"""Annual statistics of each station's daily means for limits and annual means, from integer counts and ranks."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("hits", "misses", "false_alarms", "correct_negatives")
 PERCENTILES = (98.0, 99.0)
-"""Of a year's days, that limits have."""
+"""Percentiles of a year's daily means that limits use."""
 
 
 def possible_days(
     start: np.ndarray, known: np.ndarray, possible: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the years of some hours, and how many UTC days of each have 75 % of the hours that they could have.
+    """Return the years of hours, and for each the number of UTC days with at least 75 % of their possible hours.
 
     Args:
         start: (hours,), seconds since 1970 UTC, increasing, whole days.
         known: (hours,), whether there is a value.
-        possible: hours of a day that could have one.
+        possible: possible number of values per day.
 
     Returns:
         (years,) and (years,), int64.
@@ -47,15 +47,15 @@ def possible_days(
 
 @dataclass
 class Years:
-    """What limits ask of each station's daily means, year by year.
+    """Annual statistics of each station's daily means that limits use.
 
     Attributes:
         years: (years,), calendar years.
-        possible: (years,), days that the product has.
-        levels: ug m-3.
-        outcomes: (stations, years, levels, 4), numbers of days: :data:`OUTCOMES`.
-        ranked: (stations, years, 2, 2), the :data:`PERCENTILES` of the observed and the modelled days by nearest
-            rank, ug m-3; NaN without days.
+        possible: (years,), number of days of the product.
+        levels: levels of limits, ug m-3.
+        outcomes: (stations, years, levels, 4), number of days per outcome: :data:`OUTCOMES`.
+        ranked: (stations, years, 2, 2), :data:`PERCENTILES` of the observed and the modelled days by nearest rank,
+            ug m-3; NaN without days.
     """
 
     years: np.ndarray
@@ -72,13 +72,13 @@ class Years:
         possible: np.ndarray,
         levels: tuple[float, ...],
     ) -> Years:
-        """Make the counts of no day."""
+        """Create zero counts."""
         outcomes = np.zeros((stations, years.size, len(levels), 4), np.int64)
         ranked = np.full((stations, years.size, len(PERCENTILES), 2), np.nan)
         return cls(years, possible, levels, outcomes, ranked)
 
     def count(self, batch: np.ndarray, daily: Means) -> dict[str, np.ndarray]:
-        """Count the days of a batch of stations (their numbers, increasing).
+        """Count the days of a batch of stations (increasing numbers).
 
         Returns:
             ``years.outcomes`` and ``years.ranked`` of these stations.
@@ -90,7 +90,7 @@ class Years:
         groups = batch.size * self.years.size
         outcomes = np.zeros((groups, len(self.levels), 4), np.int64)
         for k, level in enumerate(self.levels):
-            # Observed or modelled above: 3, 2, 1, 0 become hits, misses, false alarms, correct negatives.
+            # 0, 1, 2, 3: hits, misses, false alarms, correct negatives.
             kind = 3 - 2 * (daily.observed > level) - (daily.model > level)
             outcomes[:, k] = np.bincount(
                 group * 4 + kind, minlength=groups * 4
@@ -117,9 +117,9 @@ class AnnualMeans:
 
     Attributes:
         years: (years,), calendar years.
-        sums: (stations, years, columns), of the pairs of the year.
-        days: (stations, years), days that count; 1 for a year that is a pair itself.
-        counts: (stations, years), whether 75 % of the year's days do.
+        sums: (stations, years, columns), sums over the pairs of the year.
+        days: (stations, years), number of valid days; 1 if pairs are annual.
+        counts: (stations, years), whether at least 75 % of the year's days are valid.
         observed, model: (stations, years), ug m-3; NaN where the year does not count.
     """
 

@@ -1,4 +1,4 @@
-"""Sums over pairs of observed and model values: one batch of stations after the other."""
+"""Sums over pairs of observed and model values, computed by batches of stations."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ BOTH: dict[PairSet, tuple[str, ...]] = {
     "same": ("field", "original"),
     "hourly": ("field", LINEAR),
 }
-"""Set of pairs -> products that must have a value, besides the product itself."""
+"""Products that must have a value, besides the product itself, by set of pairs."""
 DENSITY_TOP = 1000
-"""ug m-3: pairs up to here are counted in the density, in squares of 1 ug m-3."""
+"""Largest value counted in the density, ug m-3; its squares are 1 ug m-3 wide."""
 
 Piece = dict[str, np.ndarray]
-"""Everything that one batch of stations adds, name -> sums; :meth:`Matcher.match` makes it."""
+"""All sums of one batch of stations by name, from :meth:`Matcher.match`."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Sums:
     """Sums over one product's pairs, for stations or for cells.
 
     Attributes:
-        month: (groups, months, 9), see :data:`deepcams.evaluation.sums.COLUMNS`.
+        month: (groups, months, columns), see :data:`deepcams.evaluation.sums.COLUMNS`.
         hour: (groups, 24, 9), by local mean solar hour.
     """
 
@@ -56,7 +56,7 @@ class Sums:
 
     @classmethod
     def zeros(cls, groups: int, months: int) -> Sums:
-        """Make the sums over no pairs."""
+        """Create zero sums."""
         return cls(
             np.zeros((groups, months, len(COLUMNS))),
             np.zeros((groups, 24, len(COLUMNS))),
@@ -69,14 +69,14 @@ class Scored:
 
     Attributes:
         product: ``field``, ``original`` or ``original, linear in time``.
-        pairs: ``own``: all that the product has; ``same``: where both products have one; ``hourly``: where the field
-            and the straight line between the original's instants have one.
-        stations, cells: sums by station, and by cell of the field after averaging a cell's stations.
-        density: year -> (1000, 1000), numbers of pairs by observed (rows) and model value (columns), 1 ug m-3 each.
-        series: (stations, scores), each station's scores that need its whole series
+        pairs: ``own``: all pairs of the product; ``same``: pairs for which both products have a value; ``hourly``:
+            pairs for which the field and the original, interpolated linearly in time, have a value.
+        stations, cells: sums by station, and by cell of the field after averaging the cell's stations.
+        density: (1000, 1000) by year, number of pairs by observed (rows) and model value (columns), 1 ug m-3 each.
+        series: (stations, scores), scores that need each station's whole series
             (:func:`deepcams.evaluation.scores.of_series`); NaN without pairs.
-        blocks: (regions x weeks, columns), sums by block; ``None`` where no other product has the same pairs.
-        years: of daily means, what limits ask of each station's year.
+        blocks: (regions x weeks, columns), sums by block; ``None`` if no other product has the same pairs.
+        years: for daily means, annual statistics of each station for limits.
     """
 
     product: str
@@ -94,27 +94,27 @@ class Scored:
 
 
 def month_of(seconds: np.ndarray) -> np.ndarray:
-    """Return the calendar months of moments (seconds since 1970 UTC): months since January 1970."""
+    """Convert times in seconds since 1970 UTC to calendar months since January 1970."""
     return np.asarray(
         seconds.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
     )
 
 
 class Matcher:
-    """Turns batches of observations into sums.
+    """Matches batches of observations with products and computes their sums.
 
     Args:
-        products: the field and the original, or fewer.
-        months: that pairs may be in, months since January 1970.
-        cell: (stations,), the number of each one's cell; all stations of a cell come in one batch.
+        products: the field, the original, both or none.
+        months: months that may contain pairs, months since January 1970.
+        cell: (stations,), number of each station's cell; all stations of a cell are in one batch.
         longitude: (stations,), degrees.
-        average: whether pairs are of hours, or of daily or annual means.
-        offset: (stations,), how far their days are ahead of UTC, seconds; NaN: the station has no days.
-        levels: ug m-3, whose exceedances by daily means are counted.
-        region: (stations,), of :func:`deepcams.stations.bootstrap_blocks.regions_of`; ``None``: all in one.
+        average: whether pairs are hourly values, or daily or annual means.
+        offset: (stations,), UTC offset of their days, seconds; NaN: the station has no days.
+        levels: levels whose exceedances by daily means are counted, ug m-3.
+        region: (stations,), from :func:`deepcams.stations.bootstrap_blocks.regions_of`; ``None``: a single region.
 
     Attributes:
-        scored: the sums over all batches that were added.
+        scored: sums over all batches added so far.
         observed: (stations, 24, 2), number and sum of all observed values by local hour.
         observed_months: (stations, months), number of all observed values.
     """
@@ -170,7 +170,7 @@ class Matcher:
             self._follow_years(levels)
 
     def _follow_years(self, levels: tuple[float, ...]) -> None:
-        """Have daily means counted by year, against the days that the products have."""
+        """Enable counting of daily means by year, relative to the days of the products."""
         ends = np.array([self._months[0], self._months[-1] + 1])
         begin, end = (
             ends.astype("datetime64[M]")
@@ -192,13 +192,13 @@ class Matcher:
             scored.years = Years.zeros(self._cell.size, years, number, levels)
 
     def _hours_of(self, scored: Scored) -> int:
-        """Return how many hours of a day a set of pairs could have."""
+        """Return the possible number of hours per day of a set of pairs."""
         return min(
             self._possible[name] for name in (scored.product, *BOTH[scored.pairs])
         )
 
     def match(self, batch: np.ndarray, observed: Observations) -> tuple[Piece, Report]:
-        """Match the observations of a batch of stations (their numbers, increasing) with all products."""
+        """Match the observations of a batch of stations (increasing numbers) with all products."""
         piece = self._count(batch, observed)
         if not self.products:
             return piece, Report()
@@ -221,7 +221,7 @@ class Matcher:
         possible = np.flatnonzero(
             np.logical_or.reduce([plan.known for plan in plans.values()])[interval]
         )
-        # One cell's hours follow each other from here on, whatever set of pairs is taken.
+        # From here on the rows of a cell are consecutive, for every set of pairs.
         cell = self._cell[observed.station[possible]]
         order = possible[
             np.argsort(cell * (bounds.shape[1] + 1) + interval[possible], kind="stable")
@@ -264,7 +264,7 @@ class Matcher:
         return piece, Report(counts)
 
     def _counts(self, scored: Scored, daily: Means) -> dict[str, Count]:
-        """Count the days (and years) of a product's own pairs that do not count."""
+        """Count the invalid days (and years) of a product's own pairs."""
         if scored.pairs != "own":
             return {}
         name = scored.product
@@ -277,7 +277,7 @@ class Matcher:
         return counts
 
     def _averaged(self, batch: np.ndarray, scored: Scored, daily: Means) -> Piece:
-        """Return the sums over pairs of daily or annual means."""
+        """Compute the sums over pairs of daily or annual means."""
         means = annual(daily) if self._average == "year" else daily
         if not means.day.size:
             return {}
@@ -291,10 +291,10 @@ class Matcher:
         return found
 
     def add(self, batch: np.ndarray, piece: Piece) -> None:
-        """Add a batch's piece, made now or by an earlier run: the sums are the same to the bit.
+        """Add a batch's piece, of this or an earlier run; the sums are bit-identical.
 
-        No other batch adds to the same stations and cells, for a batch has all stations of a cell; to blocks several
-        may, in the order of the batches.
+        No other batch adds to the same stations and cells, because a batch has all stations of a cell; several batches
+        may add to a block, in their order.
         """
         self.observed[batch] += piece["observed"]
         self.observed_months[batch] += piece["observed_months"]
@@ -323,7 +323,7 @@ class Matcher:
                 getattr(sums, part)[groups[what]] += each
 
     def _count(self, batch: np.ndarray, observed: Observations) -> Piece:
-        """Sum what was observed, field or not."""
+        """Sum all observed values, with or without a product."""
         station = np.searchsorted(batch, observed.station)
         key = station * 24 + self.solar_hour(observed)
         number, total = (
@@ -341,13 +341,13 @@ class Matcher:
         }
 
     def solar_hour(self, observed: Observations) -> np.ndarray:
-        """Return the hour of the day, in local mean solar time, of the middle of each interval: (n,), 0..23."""
+        """Return the hour of the day in local mean solar time at the middle of each interval: (n,), 0..23."""
         middle = (observed.start + observed.end) / 2 + self._solar[observed.station]
         return np.asarray((middle // HOUR_SECONDS % 24).astype(np.int64))
 
 
 class _Rows:
-    """The matched rows of a batch, with each one's station, cell, month and hour."""
+    """The matched rows of a batch, with station, cell, month and hour of each."""
 
     def __init__(
         self,
@@ -389,11 +389,11 @@ class _Rows:
     def of_means(
         cls, matcher: Matcher, batch: np.ndarray, means: Means, order: np.ndarray
     ) -> _Rows:
-        """Return rows of means in an order by cell and day; they are of no hour of the day."""
+        """Return rows of means in an order by cell and day; they have no hour of the day."""
         day, station = means.day[order], means.station[order]
         month = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
         if matcher._average == "year":
-            # Stations of one cell, whose years may begin on other days, are averaged by year.
+            # Average stations of one cell by year, although their years may begin on different days.
             moment = year_of(day)
         else:
             moment = day
@@ -401,7 +401,7 @@ class _Rows:
         return cls(matcher, batch, station, moment, means.observed[order], *of_time)
 
     def sums(self, chosen: np.ndarray, model: np.ndarray, in_blocks: bool) -> Piece:
-        """Return the sums over the pairs of the chosen rows with the model's values, by block too if asked for."""
+        """Compute the sums over the pairs of the chosen rows with the model's values, optionally also by block."""
         observed, time = self._value[chosen], self._time[chosen]
         found = self._density(self._month[chosen], observed, model)
         found["series"] = series_figures(
@@ -453,7 +453,7 @@ class _Rows:
     def _density(
         self, month: np.ndarray, observed: np.ndarray, model: np.ndarray
     ) -> Piece:
-        """Count the pairs in squares of each year: (2, squares), flat indices and how many pairs they hold."""
+        """Count the pairs per square of each year's density: (2, squares), flat indices and numbers of pairs."""
         inside = (observed < DENSITY_TOP) & (model < DENSITY_TOP) & (observed >= 0)
         flat = observed[inside].astype(np.int64) * DENSITY_TOP + model[inside].astype(
             np.int64
@@ -473,7 +473,7 @@ def _hours_a_day(product: Product) -> int:
 
 
 def _intervals(observed: Observations) -> tuple[np.ndarray, np.ndarray]:
-    """The intervals that occur: (2, intervals) starts and ends, and which one each row has."""
+    """Return the unique intervals, (2, intervals) starts and ends, and the index of each row's interval."""
     length = observed.end - observed.start
     unique, which = np.unique(observed.end * DAY_SECONDS + length, return_inverse=True)
     ends = unique // DAY_SECONDS

@@ -1,13 +1,13 @@
-"""Stations as hourly truth for the step in time: every third hour is kept, methods at points make the two between.
+"""Evaluation of temporal methods at stations: every third hour is kept, and methods predict the two in between.
 
-A *window* is ten whole hours, t - 3 to t + 6: the frames t - 3, t, t + 3 and t + 6, and the hidden hours t + 1 and
-t + 2. Every hour begins a window, so each of the three phases is scored. What one instrument does within three hours is
-mostly noise; so a window's values are means over the stations of a region, over exactly those that have all ten hours,
-the same ones in each hour. All methods see the same windows.
+A *window* is ten complete hours, t - 3 to t + 6: the frames t - 3, t, t + 3 and t + 6, and the hidden hours t + 1 and
+t + 2. A window begins at every hour, so all three phases are scored. Changes of one instrument within three hours are
+mostly noise; so a window's values are means over the stations of a region that have all ten hours. All methods get the
+same windows.
 
-Stations come in batches of neighbours, as in :mod:`deepcams.stations.validation`. What stays in memory between batches
-are the windows of regions that are not complete yet: 72 bytes for each of their hours. Stations are numbered from north
-to south, so these are the regions of about one band of latitude.
+Stations are processed in batches of neighbours, as in :mod:`deepcams.stations.validation`. Only the windows of
+incomplete regions stay in memory between batches: 72 bytes per hour. Stations are numbered from north to south, so
+these are the regions of about one band of latitude.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from deepcams.workers import ThisProcess, Work, Workers
 
 BASELINE = "linear"
 WIDE = 15.0
-"""Degrees of longitude, an hour of solar time: the local time of a wider region is that of few of its stations."""
+"""Width in degrees of longitude (an hour of solar time) above which local time is not representative of a region."""
 
 SEASONS = ("Dec-Feb", "Mar-May", "Jun-Aug", "Sep-Nov")
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -57,23 +57,23 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "hour": tuple(f"{hour:02d}" for hour in range(24)),
     "phase": tuple(f"{hour:02d}" for hour in range(STEP)),
 }
-"""What rows are given by -> the groups' names. Hours are of local mean solar time; a phase is the UTC hour at which the
-first frame of the day ends."""
+"""Group names by grouping of rows. Hours are in local mean solar time; a phase is the UTC hour at which the first frame
+of the day ends."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is scored.
+    """Options of the evaluation.
 
     Attributes:
-        region: degrees of the boxes whose stations are averaged, aligned to whole multiples; 0: each station alone;
-            ``None``: all stations are one region.
-        at_least: stations that must report over a whole window.
-        bbox: only the stations in this box, W S E N in degrees.
-        period: only windows whose ten hours lie in it.
+        region: size of the boxes whose stations are averaged, degrees, aligned to multiples of it; 0: each station
+            separately; ``None``: all stations are one region.
+        at_least: smallest number of stations with a complete window.
+        bbox: box of the stations to use, W S E N in degrees.
+        period: period that contains all hours of the windows to use.
         quality: the quality control's steps and limits.
-        starts: stamps are the beginning of the hour (OpenAQ's are its end).
-        batch_rows: rows of observations in memory at a time.
+        starts: whether timestamps are the start of the hour (OpenAQ's are its end).
+        batch_rows: rows of observations in memory at once.
     """
 
     region: float | None = None
@@ -99,14 +99,14 @@ class Options:
         period: str | None,
         starts: bool,
     ) -> Options:
-        """Make the options of what a person types.
+        """Create options from command-line texts.
 
         Args:
             region: a number of degrees, or ``all``.
-            period: as :meth:`deepcams.core.period.Period.parse` reads it.
+            period: text for :meth:`deepcams.core.period.Period.parse`.
 
         Raises:
-            InputError: one of them is neither.
+            InputError: a text is invalid.
         """
         chosen = None if period is None else Period.parse(period, "--period")
         if region.strip() == ALL:
@@ -121,12 +121,12 @@ class Options:
 
 
 class Finding(Work[np.ndarray, tuple[Windows, Report], tuple[Windows, Report]]):
-    """The control and the windows of batches of stations, for workers.
+    """Quality control and windows of batches of stations, for workers.
 
     Args:
-        archive: of all stations.
-        control: of the quality of their observations.
-        region: (stations,), each one's region.
+        archive: archive of all stations.
+        control: quality control.
+        region: (stations,), region of each station.
         hours: first and last hour of windows, in hours since 1970 UTC.
     """
 
@@ -162,15 +162,15 @@ class Result:
     """Scores of methods at stations.
 
     Attributes:
-        options: what was scored.
-        kinds: method -> kind, in the order in which they were asked for.
-        sums: (methods, weeks, seasons, hours, phases, columns), see :data:`deepcams.evaluation.sums.COLUMNS`; of
-            ``kinds``, then of the baseline where it is not among them.
-        regions: how many have a window that is scored; ``stations``: how many these regions hold.
-        windows: that are scored; ``few``: that have fewer stations than asked for.
-        members: mean number of stations of a window.
+        options: options of the evaluation.
+        kinds: kind by method, in the requested order.
+        sums: (methods, weeks, seasons, hours, phases, columns), see :data:`deepcams.evaluation.sums.COLUMNS`; methods
+            are those of ``kinds``, then the baseline if it is not among them.
+        regions: number of regions with a scored window; ``stations``: number of stations in them.
+        windows: number of scored windows; ``few``: number of windows with too few stations.
+        members: mean number of stations per window.
         quality: counts of quality control.
-        truth: one phrase about the stations and times.
+        truth: one phrase on stations and times.
     """
 
     options: Options
@@ -194,10 +194,10 @@ class Result:
 
 
 class Scoring:
-    """Adds up pairs of the truth and of each method's values.
+    """Accumulates sums over pairs of the truth and each method.
 
     Args:
-        methods: to score.
+        methods: methods to score.
         longitude, latitude: (regions,), degrees.
         hours: first and last hour of windows.
     """
@@ -270,17 +270,17 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     workers: Workers | None = None,
 ) -> Result:
-    """Hide two of every three hours from methods at points, and score what they make.
+    """Hide two of every three hours from methods at points, and score their predictions.
 
     Args:
         archive: see :func:`deepcams.open_openaq`.
-        options: default ones if ``None``.
-        methods: names of :data:`deepcams.methods.temporal.at_points.AT_POINTS`; ``None`` for all.
-        progress: called with batches of stations done, and of how many.
-        workers: who reads and checks the stations; ``None``: this process.
+        options: options; ``None``: defaults.
+        methods: names in :data:`deepcams.methods.temporal.at_points.AT_POINTS`; ``None`` for all.
+        progress: callback, called with the number of batches of stations done and in total.
+        workers: workers that read and check the stations; ``None``: this process.
 
     Raises:
-        InputError: an unknown method; no station, no time, no whole window, or fewer stations than asked for.
+        InputError: a method is unknown; or there is no station, no time, no complete window, or too few stations.
     """
     options, progress = options or Options(), progress or (lambda done, total: None)
     chosen = _methods(methods)
@@ -363,12 +363,12 @@ def _methods(names: Sequence[str] | None) -> list[TemporalDownscaler]:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where stations and regions are.
+    """Positions of stations and regions.
 
     Attributes:
-        region: (stations,), each one's region, -1 for those that are left out.
-        pairs: (n, 2), near stations.
-        latitude, longitude: (regions,), the middle of each region's stations, degrees.
+        region: (stations,), region of each station; -1 if left out.
+        pairs: (n, 2), pairs of near stations.
+        latitude, longitude: (regions,), mean position of each region's stations, degrees.
     """
 
     region: np.ndarray
@@ -417,7 +417,7 @@ def _places(archive: StationArchive, options: Options) -> _Places:
 def _middles(
     region: np.ndarray, latitude: np.ndarray, longitude: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean latitude, mean longitude and width of regions; longitudes are averaged as directions."""
+    """Return mean latitude, mean longitude and width of regions; longitudes are averaged as directions."""
     turn = np.deg2rad(longitude)
     table = pd.DataFrame(
         {"latitude": latitude, "sin": np.sin(turn), "cos": np.cos(turn)}
@@ -430,7 +430,7 @@ def _middles(
 
 
 def _hours(archive: StationArchive, options: Options) -> tuple[int, int]:
-    """First and last hour that may be in a window, in hours since 1970 UTC; an hour is in a period by its middle."""
+    """Return first and last hour of windows, in hours since 1970 UTC; an hour is in a period if its middle is."""
     shift = HOUR_SECONDS if options.starts else 0
     first, last = (
         -(-(each + shift) // HOUR_SECONDS) for each in (archive.first, archive.last)
@@ -459,7 +459,7 @@ def _hours(archive: StationArchive, options: Options) -> tuple[int, int]:
 def _batches(
     archive: StationArchive, options: Options, places: _Places, hours: tuple[int, int]
 ) -> list[np.ndarray]:
-    """Numbers of the stations of each batch: near ones are never parted."""
+    """Return the stations' numbers of each batch; near stations are always in the same batch."""
     length = (archive.last - archive.first) / HOUR_SECONDS + 1
     share = min(1.0, (hours[1] - hours[0] + 1 + 48 * MARGIN_DAYS) / length)
     inside = places.region >= 0

@@ -1,8 +1,8 @@
-"""Fields against stations, as Figs. 1 and 6 of Xiao et al. 2022: quality control, matching and sums, in one pass.
+"""Comparison of fields with stations as in Figs. 1 and 6 of Xiao et al. 2022: quality control, matching and sums.
 
-Stations come in batches of neighbours, so that memory does not grow with their number or with the years; a field is
-read once, and only where stations are. Everything is kept as sums by station and month and by station and hour, from
-which any table follows.
+Stations are processed in one pass in batches of neighbours, so that memory does not grow with their number or with the
+years; a field is read once, and only where stations are. Results are sums by station and month and by station and hour,
+from which all tables are computed.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ from deepcams.stations.sums import Matcher, Piece, Scored, month_of
 from deepcams.workers import ThisProcess, Work, Workers
 
 BATCH_ROWS = 1_000_000
-"""Rows of observations that are in memory at a time (more only where one crowd of neighbours has more)."""
+"""Default number of rows of observations in memory at once (more only if one group of neighbours has more)."""
 MARGIN_DAYS = 31
-"""Quality control sees so many days before and after the field."""
+"""Margin of observations before and after the field for quality control, days."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How fields are compared with stations.
+    """Options of the comparison of fields with stations.
 
     Attributes:
         space: ``cell`` (the cell's value) or ``bilinear``.
         quality: the quality control's steps and limits.
-        starts: stamps are the beginning of the hour (OpenAQ's are its end).
-        batch_rows: rows in memory at a time.
-        period: only these times of the fields.
-        average: pairs are of hours, or of daily or annual means.
-        days: where days begin, see :func:`deepcams.stations.averages.offsets`.
-        species: ``pm2p5``, .., whose limits daily means are held against.
+        starts: whether timestamps are the start of the hour (OpenAQ's are its end).
+        batch_rows: number of rows in memory at once.
+        period: times of the fields to use.
+        average: whether pairs are hourly values, or daily or annual means.
+        days: definition of the day, see :func:`deepcams.stations.averages.offsets`.
+        species: species (``pm2p5``, ..) whose limits daily means are compared with.
     """
 
     space: SpaceRule = "cell"
@@ -72,7 +72,7 @@ class Options:
     species: str = "pm2p5"
 
     def words(self) -> str:
-        """Return all of it as text, the same in every process (the order of a set is not)."""
+        """Return all options as text that is the same in every process (unlike the order of a set)."""
         quality = replace(self.quality, skip=frozenset())
         return f"{replace(self, quality=quality)} without {sorted(self.quality.skip)}"
 
@@ -82,18 +82,18 @@ class Validation:
     """The result of :func:`validate`.
 
     Attributes:
-        stations: all of them, with ``inside`` (of the field's grid), ``cell``, ``country``, and what is around them
+        stations: all stations, with ``inside`` (the field's grid), ``cell``, ``country``, and surroundings
             (:func:`deepcams.stations.archive.metadata.note_surroundings`).
-        months: the months that pairs may lie in, ``datetime64[M]``.
-        scored: products and sets of pairs.
+        months: months that may contain pairs, ``datetime64[M]``.
+        scored: sums by product and set of pairs.
         quality: counts of quality control, then of matching.
-        products: name -> its grid, times, rule in time and source.
-        units: of the observations, as their files have them.
-        options: how it was done.
-        observed: (stations, 24, 2), number and sum of all observed values by local hour, field or not.
+        products: grid, times, rule in time and source, by name.
+        units: units of the observations in their files.
+        options: options of the comparison.
+        observed: (stations, 24, 2), number and sum of all observed values by local hour, with or without a field.
         observed_months: (stations, months), number of all observed values.
-        batches: how many there were.
-        nodes_read: values read of each product.
+        batches: number of batches.
+        nodes_read: number of values read of each product.
     """
 
     stations: pd.DataFrame
@@ -109,7 +109,7 @@ class Validation:
     nodes_read: dict[str, int] = field(default_factory=dict)
 
     def find(self, product: str, pairs: str) -> Scored | None:
-        """Return one product on one set of pairs; ``None`` where it was not scored."""
+        """Return one product on one set of pairs; ``None`` if it was not scored."""
         return next(
             (s for s in self.scored if s.product == product and s.pairs == pairs), None
         )
@@ -124,20 +124,20 @@ def validate(
     keep: Path | None = None,
     workers: Workers | None = None,
 ) -> Validation:
-    """Compare a field, and the original that it was made from, with stations.
+    """Compare a field, and the original from which it was downscaled, with stations.
 
     Args:
         archive: see :func:`deepcams.open_openaq`.
-        field: canonical, of any grid and cadence; ``None`` for quality control and the observed cycle alone.
-        original: likewise, for instance the 3-hourly 0.75 degree analysis.
-        options: default ones if ``None``.
-        progress: called with the stage (``field``, ``original``, ``stations``), done and total.
-        keep: folder for finished pieces, from which an interrupted run resumes to the bit; the caller makes sure that
-            it belongs to these stations and fields, and removes it.
-        workers: who reads and matches the stations, batch by batch; ``None``: this process.
+        field: canonical field of any grid and time step; ``None`` for only quality control and the observed cycle.
+        original: canonical field, for instance the 3-hourly 0.75 degree analysis.
+        options: options; ``None``: defaults.
+        progress: callback, called with the stage (``field``, ``original``, ``stations``), done and total.
+        keep: folder for finished pieces, from which an interrupted run resumes with bit-identical results; the caller
+            ensures that it belongs to these stations and fields, and removes it.
+        workers: workers that read and match the stations, batch by batch; ``None``: this process.
 
     Raises:
-        InputError: no time or no place in common, saying what both have; see also :func:`deepcams.as_field`.
+        InputError: fields and stations have no time or place in common; see also :func:`deepcams.as_field`.
     """
     options, progress = options or Options(), progress or no_progress
     stations = archive.stations.copy()
@@ -174,7 +174,7 @@ def validate(
     if "country" in stations:
         nearest = stations["country"].fillna(nearest)
     stations["country"] = nearest
-    # Days that are not UTC's may lie in the month before or after.
+    # Local days may be in the previous or next month in UTC.
     around = DAY_SECONDS if options.days != "utc" else 0
     first, last = month_of(np.array([begin - around, end + around]))
     months = np.arange(first, last + 1)
@@ -190,7 +190,7 @@ def validate(
     )
     pairs = near_pairs(stations)
     control = Control(stations, archive.units, options.quality, pairs, options.starts)
-    # Rows that will be read: a share of all, as the time asked for is of the archive's.
+    # Expected number of rows: in proportion to the requested part of the archive's time range.
     length = archive.last - archive.first + HOUR_SECONDS
     share = min(1.0, (end - begin + HOUR_SECONDS) / max(length, 1))
     rows = stations["rows"].to_numpy(float) * share
@@ -228,15 +228,15 @@ def validate(
 
 
 class Matching(Work[np.ndarray, Piece, Piece]):
-    """The control and matching of batches of stations, for workers.
+    """Quality control and matching of batches of stations, for workers.
 
     Args:
-        archive: of all stations.
-        control: of the quality of their observations.
-        matcher: of observations and products.
-        period: seconds since 1970 from which and until which observations are read.
-        keep: folder for finished pieces; ``None``: none are kept.
-        about: fingerprint of everything that decides a piece.
+        archive: archive of all stations.
+        control: quality control.
+        matcher: matcher of observations and products.
+        period: start and end of the observations to read, seconds since 1970.
+        keep: folder for finished pieces; ``None``: pieces are not kept.
+        about: fingerprint of everything that affects a piece.
     """
 
     def __init__(
@@ -253,7 +253,7 @@ class Matching(Work[np.ndarray, Piece, Piece]):
 
     @staged("match")
     def compute(self, item: np.ndarray) -> Piece:
-        """Return the sums of a batch, from the folder if they are there."""
+        """Return the sums of a batch, from the folder if they exist there."""
         saved = _load(self._path(item))
         if saved is not None:
             return saved
@@ -268,7 +268,7 @@ class Matching(Work[np.ndarray, Piece, Piece]):
         return None if self.keep is None else self.keep / name
 
     def write(self, item: np.ndarray, made: Piece) -> Piece:
-        """Keep the sums of a batch, and return them."""
+        """Save the sums of a batch, and return them."""
         path = self._path(item)
         if path is not None and _load(path) is None:
             _save(path, made)
@@ -276,14 +276,14 @@ class Matching(Work[np.ndarray, Piece, Piece]):
 
 
 def _save(path: Path | None, piece: Piece) -> None:
-    """Keep a finished piece, in one file that is complete or absent."""
+    """Save a finished piece atomically."""
     if path is not None:
         with atomic_path(path, do=MAKE_ROOM) as temporary, temporary.open("wb") as file:
             np.savez(file, **piece)  # type: ignore[arg-type]  # no array is named "allow_pickle"
 
 
 def _load(path: Path | None) -> Piece | None:
-    """Read a finished piece, its arrays in their order; ``None`` where there is none, or a damaged one."""
+    """Load a finished piece, with its arrays in order; ``None`` if it does not exist or is damaged."""
     if path is None:
         return None
     try:
@@ -296,13 +296,13 @@ def _load(path: Path | None) -> Piece | None:
 def split_stations(
     rows: np.ndarray, cells: np.ndarray, pairs: np.ndarray, most: int
 ) -> Iterator[np.ndarray]:
-    """Yield the numbers of the stations of each batch: stations of one cell, and near ones, are never parted.
+    """Yield the stations' numbers of each batch; stations of one cell, and near ones, are in the same batch.
 
     Args:
-        rows: (stations,), how many rows each will have.
-        cells: (stations,); -1 outside.
-        pairs: (n, 2), near stations.
-        most: rows in a batch, but for the last group of neighbours in it.
+        rows: (stations,), expected number of rows of each station.
+        cells: (stations,), cell of each station; -1 outside.
+        pairs: (n, 2), pairs of near stations.
+        most: number of rows per batch, which only its last group of neighbours may exceed.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

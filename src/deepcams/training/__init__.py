@@ -1,4 +1,4 @@
-"""Training: from fine hourly fields to checkpoints. Importing it imports no torch."""
+"""Training of networks, from fine hourly fields to checkpoints. Importing this package does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes that train together, as ``torchrun`` starts them: each works on its slice of the joint batch."""
+"""Distributed training with processes started by ``torchrun``: each processes its slice of the global batch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 class Ranks:
-    """The processes of one training, this one alone if ``torchrun`` did not start it. A context manager.
+    """Context manager for the processes of one training; a single process if not started by ``torchrun``.
 
     Attributes:
-        rank: this process's number; 0 alone writes.
-        count: how many there are.
-        device: where this one works.
+        rank: rank of this process; only rank 0 writes.
+        count: number of processes.
+        device: device of this process.
     """
 
     def __init__(self, device: str = "auto") -> None:
@@ -54,37 +54,37 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes."""
+        """Whether this is the process that writes (rank 0)."""
         return self.rank == 0
 
     def slice(self, items: Sequence[T]) -> Sequence[T]:
-        """Return this process's share of ``items``, whose number the number of processes divides."""
+        """Return this process's slice of ``items``, whose number is a multiple of the number of processes."""
         size = len(items) // self.count
         return items[self.rank * size : (self.rank + 1) * size]
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Return the module with the gradients of the joint batch."""
+        """Wrap a module so that gradients are averaged over the global batch."""
         if self.count == 1:
             return module
-        # Of a 1x1 kernel, channels-last or not is the same memory; its strides may still be written differently.
+        # For a 1x1 kernel both memory formats have the same layout, but their strides may differ.
         warnings.filterwarnings(
             "ignore", "Grad strides do not match bucket view strides"
         )
         return DistributedDataParallel(module)
 
     def total(self, values: Sequence[float]) -> list[float]:
-        """Return the sums of the values over all processes."""
+        """Sum values over all processes."""
         return [sum(each) for each in zip(*self.gather(values), strict=True)]
 
     def any(self, flags: Tensor) -> list[bool]:
-        """Return for each flag whether it is set in any process."""
+        """Return, for each flag, whether it is set in any process."""
         if self.count > 1:
             flags = flags.to(torch.int32)
             dist.all_reduce(flags, dist.ReduceOp.MAX)
         return [bool(flag) for flag in flags.cpu()]
 
     def gather(self, value: Any) -> list[Any]:
-        """Return every process's value, in order, in every process."""
+        """Return the values of all processes, by rank, in every process."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
@@ -92,16 +92,16 @@ class Ranks:
         return values
 
     def fail_alike(self, failed: DeepcamsError | None) -> None:
-        """Raise one process's error in all of them."""
+        """Raise the error of any process in all processes."""
         for found in self.gather(failed):
             if found is not None:
                 raise found
 
     def by_first(self, work: Callable[[], T]) -> T | None:
-        """Do something in the first process alone; if it fails, all fail alike.
+        """Run ``work`` in the first process only; if it fails, raise its error in all.
 
         Returns:
-            the result in the first process, None in the others.
+            the result in the first process; None in the others.
         """
         result, failed = None, None
         if self.first:

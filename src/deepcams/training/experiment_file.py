@@ -1,4 +1,4 @@
-"""Read experiments from YAML, strictly: whatever is wrong is one line that names the value's path."""
+"""Read experiments from YAML with strict validation; an error is one line that names the value's path."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def read_experiment(path: str | Path, changes: Sequence[str] = ()) -> Experiment
     """Read an experiment.
 
     Args:
-        path: a YAML file; without one of this name in this folder or its ``configs``, the one that ships.
-        changes: ``key.of.value=VALUE`` each, VALUE in YAML, which replace the file's; list items by number
+        path: YAML file; if NAME or configs/NAME does not exist, the shipped file NAME is used.
+        changes: overrides of the file's values, ``key.of.value=VALUE`` each, with VALUE in YAML; list items by index
             (``data.stores.0.path=west.zarr``).
 
     Raises:
-        InputError: no such file, no YAML, an unknown key (the nearest known one is named), a wrong type or range, or
-            train and validation that overlap; in one line, with the path of the value.
+        InputError: the file does not exist or is not YAML; a key is unknown (the nearest known one is named); a value
+            has a wrong type or range; or train and validation overlap. The message is one line with the value's path.
     """
     return parse_experiment(read_values(path, changes), path)
 
 
 def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the values of an experiment's file, changed; see :func:`read_experiment`."""
+    """Return the values of an experiment file with changes applied; see :func:`read_experiment`."""
     path = Path(path)
     try:
         text = _shipped(path).read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]
 
 
 def _shipped(path: Path) -> Path:
-    """Return the experiment of this name that ships with deepcams where there is no such file here."""
+    """Return the path if it exists, else that of a shipped experiment of this name, if any."""
     if path.exists() or path.parent.name not in ("", "configs"):
         return path
     package = Path(__file__).parents[1]
@@ -63,15 +63,15 @@ def _shipped(path: Path) -> Path:
 
 
 def parse_experiment(values: Any, where: object = "experiment") -> Experiment:
-    """Check an experiment's plain values; see :func:`read_experiment`."""
+    """Validate an experiment's plain values; see :func:`read_experiment`."""
     return parse_as(Experiment, values, where)
 
 
 def parse_as(model: type[Model], values: Any, where: object) -> Model:
-    """Check plain values against a model; see :func:`read_experiment`."""
+    """Validate plain values against a model; see :func:`read_experiment`."""
     try:
         return model.model_validate(values)
-    except InputError as error:  # of values that do not go together
+    except InputError as error:  # inconsistent values
         raise _inside(where, error) from None
     except ValidationError as error:
         raise _explain(error, where, model) from None
@@ -79,7 +79,7 @@ def parse_as(model: type[Model], values: Any, where: object) -> Model:
 
 @contextmanager
 def values_of(where: object) -> Iterator[None]:
-    """Name the experiment's file in errors of its values that are raised later, when they are used."""
+    """Add the experiment file's name to errors of its values that are raised later, when they are used."""
     try:
         yield
     except InputError as error:
@@ -88,7 +88,7 @@ def values_of(where: object) -> Iterator[None]:
             error.where.startswith(str(where))
             or first_key not in Experiment.model_fields
         ):
-            raise  # the file is named already, or it is another file's error
+            raise  # the file is already named, or the error is about another file
         raise _inside(where, error) from None
 
 
@@ -142,14 +142,14 @@ _EXPECTED = {
     "string_pattern_mismatch": "a name of letters, digits, - _ and .",
     "value_error": "{error}",
 }
-"""What a value should be, by pydantic's type of error."""
+"""Description of the expected value, by pydantic's error type."""
 
 
 def _explain(
     error: ValidationError, where: object, model: type[BaseModel]
 ) -> InputError:
-    """Return the first error, with its path and what was expected."""
-    # An unknown key explains the missing one next to it, so it comes first.
+    """Convert the first validation error to an InputError with its path and the expected value."""
+    # An unknown key often explains a missing one beside it, so it comes first.
     first = min(
         error.errors(include_url=False),
         key=lambda one: one["type"] != "extra_forbidden",
@@ -170,7 +170,7 @@ def _explain(
 
 
 def _model_at(path: Sequence[str | int], model: type[BaseModel]) -> type[BaseModel]:
-    """Return the model of the keys and values at a path of a model."""
+    """Return the submodel at a path of a model."""
     for part in path:
         if isinstance(part, str):
             model = next(_models(model.model_fields[part].annotation))

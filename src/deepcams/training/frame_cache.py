@@ -1,8 +1,7 @@
-"""Caches of what networks start from on whole frames, in the folder of a training.
+"""Disk caches, in the run folder of a training, of network inputs computed on whole frames.
 
-The flow of each crop costs more than a training step on a CPU. Where a store has few hours, as with a handful of real
-ones, each pair of frames is drawn thousands of times: then it is computed once, on the whole frame (as ``downscale``
-does), and cached on disk.
+Computing the flow of a crop costs more than a training step on a CPU. If a store has few hours, each pair of frames is
+drawn thousands of times; then flow is computed once, on the whole frame (as in ``downscale``), and cached on disk.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ Kind = Literal["carried", "motion"]
 
 
 class FrameCache:
-    """Arrays of whole frames in a folder, float16, each made when it is first asked for.
+    """Cached arrays of whole frames, float16, each computed on first request.
 
     Args:
-        folder: where they are; made with the first array.
+        folder: cache folder; created with the first array.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return an array, mapped from the disk. Its values must be at most 65,504."""
+        """Return an array as a memory map. Its values must be at most 65,504."""
         path = self.folder / f"{name}.npy"
         if not path.exists():
             buffer = io.BytesIO()
@@ -58,18 +57,18 @@ class FrameCache:
 
 
 class FlowCache(FrameCache):
-    """Initial estimates and motions of optical flow: 4 MB for an hour of the fine globe between two frames."""
+    """Initial estimates and motions of optical flow: 4 MB per global fine hour between two frames."""
 
     def read(self, store: Prepared, draw: Draw, size: int) -> np.ndarray:
         """Return the initial estimate of a sample.
 
         Args:
-            store: where the frames are.
-            draw: what the sample is made of.
-            size: edge of its crop, in pixels.
+            store: store with the frames.
+            draw: random choices of the sample.
+            size: edge of its crop, pixels.
 
         Returns:
-            (2, size, size), float32, ug m-3; columns continue round a periodic grid.
+            (2, size, size), float32, ug m-3; columns wrap around a periodic grid.
         """
         whole = self._whole(store, draw, "carried")[draw.inner - 1]
         return np.square(_cut(whole, draw, FACTORS[draw.resolution], size))
@@ -80,7 +79,7 @@ class FlowCache(FrameCache):
         return _cut(whole, draw, FACTORS[draw.resolution], size)
 
     def _whole(self, store: Prepared, draw: Draw, kind: Kind) -> np.ndarray:
-        """Return a whole frame's: "carried" (span - 1, 2, rows, columns), square roots; "motion" (2, rows, columns)."""
+        """Return a whole frame: "carried" (span - 1, 2, rows, columns), square roots; "motion" (2, rows, columns)."""
         time = store.times[draw.hour]
         what = (store.fingerprint, time, draw.span, draw.resolution)
         name = f"{fingerprint(*what, SETTINGS)}-{kind}"
@@ -88,12 +87,12 @@ class FlowCache(FrameCache):
 
 
 class EstimateCache(FrameCache):
-    """What networks in space and time correct, a chain's hours: 6 MB for an hour of the fine globe.
+    """Results of a chain that joint networks correct: 6 MB per global fine hour.
 
     Args:
-        folder: where they are.
-        method: in space, as of ``downscale --spatial``.
-        context: names of the context that the network sees.
+        folder: cache folder.
+        method: spatial method, as in ``downscale --spatial``.
+        context: names of the network's context planes.
     """
 
     def __init__(self, folder: Path, method: str, context: tuple[str, ...]) -> None:
@@ -104,7 +103,7 @@ class EstimateCache(FrameCache):
         """Return the planes of a sample, ug m-3; see :meth:`deepcams.networks.JointNetwork.refine`.
 
         Returns:
-            (planes, 3 cells, 3 cells), float32; columns continue round a periodic grid.
+            (planes, 3 cells, 3 cells), float32; columns wrap around a periodic grid.
         """
         t = draw.inner / draw.span
         hour = store.times[draw.hour] + draw.inner * HOUR
@@ -119,7 +118,7 @@ class EstimateCache(FrameCache):
         return np.concatenate([estimates, between, _cut(context, draw, 3, size)])
 
     def _whole(self, store: Prepared, draw: Draw) -> np.ndarray:
-        """Return (hours, 3, rows, columns), cell-like: square roots."""
+        """Return square roots, (hours, 3, rows, columns), cell-like."""
         known = [draw.hour + k * draw.span for k in draw.around]
         what = (store.fingerprint, store.times[known], draw.hour)
         estimates = _estimates(self.method)
@@ -132,7 +131,7 @@ def _estimates(method: str) -> Estimates:
     return Estimates(build("self-checked", method))
 
 
-# Roots of up to 4e9 fit into float16, and no prepared hour has more than 1e5 ug m-3.
+# Square roots of values up to 4e9 fit into float16, and prepared hours have at most 1e5 ug m-3.
 
 
 def _flow(store: Prepared, draw: Draw, kind: Kind) -> np.ndarray:
@@ -162,7 +161,7 @@ def _hours(
 
 
 def _cut(whole: np.ndarray, draw: Draw, factor: int, size: int) -> np.ndarray:
-    """Return the sample's part of a whole frame, float32; columns continue round a periodic grid."""
+    """Return the sample's part of a whole frame, float32; columns wrap around a periodic grid."""
     row = factor * draw.row
     columns = (factor * draw.column + np.arange(size)) % whole.shape[-1]
     return np.asarray(whole[:, row : row + size][..., columns], np.float32)

@@ -1,7 +1,7 @@
-"""The training loop: it does not know which network it trains, and continues after any interruption.
+"""The training loop, independent of the network, and resumable after any interruption.
 
-Step ``k`` sees samples ``k * batch`` and on, random numbers seeded by (seed, k), and a learning rate that follows from
-k; so a training that continues from a saved state is, on a CPU, the same to the bit as one that never stopped.
+Step ``k`` uses samples from ``k * batch`` on, random numbers seeded by (seed, k), and a learning rate computed from k;
+so, on a CPU, a training resumed from a saved state is bit-identical to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Summary:
     """The result of a training.
 
     Attributes:
-        folder: its folder.
-        checkpoint: the best weights.
-        step, minutes: how long it has been trained, all runs together.
-        best_step: after which the best weights were found.
-        skill: their MAE relative to the strongest training-free method's, averaged over the groups.
+        folder: run folder.
+        checkpoint: path of the best weights.
+        step, minutes: training length over all runs.
+        best_step: step of the best weights.
+        skill: MAE relative to that of the strongest training-free method, averaged over the groups.
         network, baselines: validation scores over "all".
-        stopped: whether it was asked to stop before its end.
+        stopped: whether the training was stopped before its end.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ class Summary:
     stopped: bool
 
     def text(self) -> str:
-        """Return a few lines for people."""
+        """Return the result as a few lines of text."""
         plain = ", ".join(
             f"{name} {score.mae:.4g}" for name, score in self.baselines.items()
         )
@@ -92,23 +92,24 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     on_validation: Callable[[Path], object] = lambda folder: None,
 ) -> Summary:
-    """Train a network as an experiment says, and keep the best weights by validation.
+    """Train a network by an experiment, and keep the best weights by validation.
 
     Args:
-        experiment: all that decides the result.
-        folder: where log, state and weights go; see :mod:`deepcams.training.run_folder`.
-        resume: continue from the state in the folder (begin, if there is none).
+        experiment: all settings that affect the result.
+        folder: folder for log, state and weights; see :mod:`deepcams.training.run_folder`.
+        resume: continue from the saved state in the folder, if there is one.
         device: ``auto``, ``cpu`` or ``cuda``.
-        progress: called after each step with figures ("loss 0.01  best 0.9 x baseline"), the steps done, and of how
-            many (0: until the minutes are over).
+        progress: callback, called after each step with figures ("loss 0.01  best 0.9 x baseline"), the number of steps
+            done and in total (0: limited by minutes).
         stop: called after each step; if it returns True, the state is saved and the training ends.
         on_validation: called with the folder after each validation, in the writing process.
 
     Raises:
-        InputError: options, stores or a state that do not fit.
-        OutputError: a file cannot be written, or another process trains there; state and weights written before stay.
-        DeepcamsError: the loss is no longer finite; what is wrong, and in which step, is named. State and weights that
-            were saved before stay.
+        InputError: options, stores or the saved state do not fit together.
+        OutputError: a file cannot be written, or another process trains in the folder; earlier state and weights are
+            kept.
+        DeepcamsError: the loss is not finite; the message names the cause and the step. Earlier state and weights are
+            kept.
     """
     with Ranks(device) as ranks, ExitStack() as stack:
         path = Path(folder).absolute()
@@ -119,17 +120,17 @@ def train(
 
 
 class _Loss(nn.Module):
-    """A network as its loss, so that gradients are gathered where it is called.
+    """A module that returns a network's loss, so that the wrapper of distributed training sees its forward call.
 
     Args:
-        network: the one that learns.
-        teacher: a larger network whose answers are learnt from, too.
+        network: network to train.
+        teacher: larger network for distillation.
     """
 
     def __init__(self, network: Network, teacher: SpatialNetwork | None = None) -> None:
         super().__init__()
         self.network = network
-        # in a tuple it is no part of this module: neither trained nor saved
+        # the tuple keeps it from being registered as a submodule: neither trained nor saved
         self.teacher = (teacher,)
 
     def forward(self, sample: Any, taught: float = 0.0) -> Tensor:
@@ -148,7 +149,7 @@ class _Loss(nn.Module):
 
 @dataclass(frozen=True)
 class _Best:
-    """The best weights so far, and for how many validations none were better."""
+    """The best weights so far, and the number of validations since."""
 
     step: int = 0
     skill: float = float("inf")
@@ -157,7 +158,7 @@ class _Best:
 
 
 class _Training:
-    """One training: what it is made of, and how far it is."""
+    """One training and its progress."""
 
     def __init__(
         self,
@@ -227,7 +228,7 @@ class _Training:
 
     @property
     def learned(self) -> Network:
-        """The network that is validated and saved: the running average, if there is one."""
+        """The network to validate and save: the running average, if there is one."""
         return (
             self.network
             if self.average is None
@@ -236,7 +237,7 @@ class _Training:
 
     @property
     def minutes(self) -> float:
-        """How long it has been trained."""
+        """Training time."""
         return self.seconds / 60
 
     def run(
@@ -259,7 +260,7 @@ class _Training:
                 sample = self._received(next(batches))
             asked, loss = self._learn(sample, stop())
             self.seconds = time.monotonic() - begun
-            if self.length.minutes:  # the first process's clock decides when to end
+            if self.length.minutes:  # the clock of the first process determines the end
                 self.seconds = float(self.ranks.gather(self.seconds)[0])
             last = self._over()
             stopped = asked and not last
@@ -294,22 +295,22 @@ class _Training:
         return tired or self.length.over(self.step, self.minutes)
 
     def _received(self, sample: Any) -> Any:
-        """Return a batch on this process's device; raise the error that reading it gave in any process."""
+        """Return a batch on this process's device; raise if reading it failed in any process."""
         self.ranks.fail_alike(sample if isinstance(sample, DeepcamsError) else None)
         return _each(sample, lambda part: part.to(self.ranks.device, non_blocking=True))
 
     @staged("learn")
     def _learn(self, sample: Any, stop: bool) -> tuple[bool, float]:
-        """Learn from one batch.
+        """Train on one batch.
 
         Returns:
-            whether any process is asked to stop, and the loss.
+            whether any process should stop, and the loss.
         """
         ranks, options = self.ranks, self.options
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(options, self.length, self.step, self.minutes)
         taught = teacher_weight(options, self.length, self.step, self.minutes)
-        # What a network draws at random in this step follows from the step alone, so there is no state to keep.
+        # Random numbers depend only on the step, so no generator state needs saving.
         seeds = np.random.SeedSequence([options.seed, self.step, ranks.rank])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         with working(ranks.device, options.precision):
@@ -345,7 +346,7 @@ class _Training:
         return asked, now[0]
 
     def _refuse(self, sample: Any) -> None:
-        """Name the sample of which the loss or the gradient is not finite."""
+        """Raise an error that names the sample whose loss or gradient is not finite."""
         own = numbers(self.options.batch, self.ranks, self.step)
         named = ""
         for k, number in enumerate(own):
@@ -359,7 +360,7 @@ class _Training:
         )
 
     def _refuse_diverged(self, sample: Any) -> None:
-        """Refuse weights with which a batch just learned from has no finite loss, before anything is saved."""
+        """Raise if the loss of the batch just trained on is not finite, before anything is saved."""
         broken = torch.tensor([not self._finite(sample)], device=self.ranks.device)
         if self.ranks.any(broken)[0]:
             raise self._diverged(f"the loss is not finite after step {self.step}")
@@ -378,7 +379,7 @@ class _Training:
         )
 
     def _validate(self, on_validation: Callable[[Path], object]) -> None:
-        """Score the learned network, save it if it is the best, and log it."""
+        """Score the network, save it if it is the best, and log the scores."""
         scores = self.validator.network(self.learned)
         baseline = self.baselines[self.experiment.baselines[0]]
         reached = skill(scores, baseline)
@@ -412,7 +413,7 @@ class _Training:
             ),
             **figures,
         }
-        if steps:  # means over the joint batches
+        if steps:  # means over the global batches
             row |= {"loss": loss / steps, "gradient": gradient / steps}
         self.ranks.by_first(lambda: self.folder.append(row))
 
@@ -428,7 +429,7 @@ class _Training:
         )
 
     def _provenance(self) -> dict[str, Any]:
-        """Return JSON values for the checkpoint's card: data, split, recipe, effort, and validation."""
+        """Return the checkpoint card's content as JSON values: data, split, recipe, training length and validation."""
         device = self.ranks.device
         return {
             **self.begun,
@@ -494,7 +495,7 @@ class _Training:
 
 
 def _each(sample: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Change each tensor of a sample."""
+    """Apply a function to each tensor of a sample."""
     return type(sample)(*(None if part is None else change(part) for part in sample))
 
 
@@ -507,7 +508,7 @@ def _scores(plain: Mapping[str, Mapping[str, Any]]) -> Scores:
 
 
 def _about_start(path: str) -> dict[str, Any]:
-    """Return what the weights that a training starts from say of their own training."""
+    """Return the training metadata of the weights that a training starts from."""
     told = read_card(path).provenance
     parts = ("start", "data", "split", "experiment", "steps", "minutes", "device")
     return {name: told[name] for name in parts if name in told}

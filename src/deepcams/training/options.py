@@ -1,4 +1,4 @@
-"""What one experiment is: data, split, samples, network, recipe, validation, output; frozen and typed.
+"""Typed, frozen options of an experiment: data, split, samples, network, recipe, validation, output.
 
 One YAML file is one :class:`Experiment` (``deepcams.training.experiment_file.read_experiment``).
 """
@@ -67,17 +67,17 @@ PathText = Annotated[StrictStr, AfterValidator(_expanded)]
 
 
 class Options(BaseModel):
-    """Base of all: frozen, and strict about keys."""
+    """Base of all options: frozen, and strict about keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Part(Options):
-    """Hours and places; an empty list means all of them.
+    """Hours and regions; an empty list means all.
 
     Attributes:
-        periods: UTC, as ``deepcams.Period`` reads them.
-        regions: boxes W S E N; only coarse cells that lie wholly inside count.
+        periods: periods in UTC, as ``deepcams.Period`` reads them.
+        regions: boxes W S E N; only coarse cells entirely inside are used.
     """
 
     periods: tuple[PeriodText, ...] = ()
@@ -85,7 +85,7 @@ class Part(Options):
 
 
 class Split(Options):
-    """What is trained on and what is validated on; the two share no hour of a place."""
+    """Training and validation data; they must not share any hour at any location."""
 
     train: Part = Part()
     validation: Part = Part()
@@ -95,14 +95,13 @@ class Store(Options):
     """One prepared training store.
 
     Attributes:
-        path: as ``deepcams prepare`` wrote it; ``~`` and ``$VARIABLE`` are expanded.
-        weight: how often it is drawn from, relative to the other stores; 0: not trained on.
-        validation_weight: the same for validation (default: as ``weight``); 0: not validated on.
-        split: its own split (default: the experiment's).
-        variable: what it holds (default: the experiment's variable). A network in space may learn from any field.
-        magnitude: each training sample's values are multiplied by a random number from the first to the second
-            (uniform in its logarithm), so that the network does not learn the level of this store's values (default:
-            values as they are; validation always has them so).
+        path: store written by ``deepcams prepare``; ``~`` and ``$VARIABLE`` are expanded.
+        weight: sampling weight relative to the other stores; 0: not used for training.
+        validation_weight: the same for validation (default: ``weight``); 0: not used for validation.
+        split: split of this store (default: the experiment's).
+        variable: variable of the store (default: the experiment's). A spatial network may be trained on any field.
+        magnitude: range of a random factor (uniform in its logarithm) for the values of each training sample, so that
+            the network does not learn the level of this store's values (default: unchanged, as always in validation).
     """
 
     path: PathText
@@ -114,16 +113,16 @@ class Store(Options):
 
     @property
     def weight_in_validation(self) -> float:
-        """How often validation draws from it."""
+        """Sampling weight in validation."""
         return self.weight if self.validation_weight is None else self.validation_weight
 
 
 class Data(Options):
-    """The stores, of one variable unless a store names another.
+    """Training stores; all hold the same variable unless a store names another.
 
     Attributes:
-        variable: what the network is for.
-        stores: where its samples come from.
+        variable: variable that the network is for.
+        stores: sources of samples.
     """
 
     variable: Name = "pm2p5"
@@ -131,9 +130,9 @@ class Data(Options):
 
 
 class Span(Options):
-    """Hours between the two known frames: chosen at random from ``shortest`` to ``longest``.
+    """Hours between the two known frames, drawn at random from ``shortest`` to ``longest``.
 
-    A store whose longest stretch without a gap is shorter gives what it has.
+    For a store whose longest run without a gap is shorter, that run limits the span.
     """
 
     shortest: Hours = 3
@@ -141,21 +140,21 @@ class Span(Options):
 
 
 class Samples(Options):
-    """What a training sample is.
+    """Definition of a training sample.
 
     Attributes:
-        task: "temporal" (a frame between two), "spatial" (a fine frame of a coarse one) or "joint" (a fine frame of an
-            hour at or between coarse ones).
+        task: "temporal" (a frame between two), "spatial" (a fine frame from a coarse one) or "joint" (a fine frame at
+            or between coarse ones).
         crop: edge of the network's input, in its own pixels (coarse ones for a spatial network, fine ones for a joint
             one).
-        degradation: how fine becomes coarse.
-        resolution: of temporal samples; "both" draws either with the same chance.
-        span: of temporal and joint samples; of these, frames follow each other so from the first hour of a run.
-        flow: of temporal samples of a network that starts from flow or is taught by it: "crop" estimates the motion on
-            each crop, "whole" once on each whole frame, cached in the run's folder (faster for stores of few hours;
-            4 MB for each global fine hour between two frames, or motion).
-        reversal: of temporal and joint samples: half of them run backwards in time.
-        flips, rot90: half of the samples are mirrored, along either axis; all are turned by 0 to 3 quarters.
+        degradation: how fine fields are coarsened.
+        resolution: resolution of temporal samples; "both" draws either with equal probability.
+        span: hours between frames of temporal and joint samples; joint frames are spaced from the first hour of a run.
+        flow: for temporal networks that start from flow or are taught by it: "crop" estimates the motion on each crop,
+            "whole" once per whole frame, cached in the run folder (faster for stores of few hours; 4 MB per global fine
+            hour between two frames, or per motion).
+        reversal: whether to reverse half of the temporal and joint samples in time.
+        flips, rot90: whether to mirror half of the samples along each axis, and to rotate all by 0 to 3 quarter turns.
     """
 
     task: Literal["temporal", "spatial", "joint"]
@@ -170,21 +169,21 @@ class Samples(Options):
 
 
 class Scaling(Options):
-    """What makes the network's numbers out of ug m-3."""
+    """Scaling between ug m-3 and the network's values."""
 
     name: StrictStr = "asinh"
     options: dict[str, Number] = Field(default_factory=dict)
 
 
 class Network(Options):
-    """Which network, and from which weights it starts.
+    """The network and its initial weights.
 
     Attributes:
         name: registered name.
-        preset: named options of the network.
-        options: single options, before the preset's.
+        preset: named set of options.
+        options: single options, which override the preset's.
         scaling: the network's scaling.
-        start: a checkpoint to start from (default: fresh random weights).
+        start: checkpoint to start from (default: random weights).
     """
 
     name: StrictStr
@@ -204,12 +203,12 @@ class Optimizer(Options):
 
 
 class Schedule(Options):
-    """How the learning rate goes on.
+    """Learning-rate schedule.
 
     Attributes:
-        name: "constant"; "milestones": times ``gamma`` at each; "cosine": down to ``floor`` of it at the end.
-        unit: of ``milestones`` and ``warmup``: steps, epochs, or fractions of the whole training.
-        warmup: how long it rises linearly from nothing.
+        name: "constant"; "milestones": multiplied by ``gamma`` at each; "cosine": decays to the fraction ``floor``.
+        unit: unit of ``milestones`` and ``warmup``: steps, epochs, or fractions of the whole training.
+        warmup: length of the linear increase from 0.
     """
 
     name: Literal["constant", "milestones", "cosine"] = "cosine"
@@ -221,15 +220,15 @@ class Schedule(Options):
 
 
 class Teacher(Options):
-    """Who teaches a network.
+    """The teacher of a network.
 
     Attributes:
-        name: of a temporal network's teacher "flow", the training-free method, which teaches the motion between the
-            frames; of a spatial network's a larger network (distillation, Hinton et al. 2015): a shipped one's name, or
-            a checkpoint.
-        weight: of the mean distance of both motions (pixels of the frames), added to the network's own loss; of a
-            larger network's answers as the truth, at most 1, the true one having the rest.
-        until: fraction of the training after which the own loss is alone; until then the weight falls linearly.
+        name: for a temporal network "flow", the training-free method, which teaches the motion between the frames; for
+            a spatial network a larger network (distillation, Hinton et al. 2015): name of a shipped one, or a
+            checkpoint.
+        weight: with "flow": weight of the mean distance between both motions (pixels), added to the network's own loss;
+            in distillation: weight of the teacher's output as truth, at most 1, with the rest for the real truth.
+        until: fraction of the training after which the teacher is not used; the weight decreases linearly to 0.
     """
 
     name: StrictStr
@@ -241,15 +240,15 @@ class Training(Options):
     """The recipe.
 
     Attributes:
-        optimizer, schedule, teacher: see there (default: no teacher).
-        batch: samples a step, of all processes together.
-        steps, epochs, minutes: how long; the first that is reached ends it. An epoch is as many samples as there are
-            hours to train on. The schedule goes by steps where they are known, else by the minutes.
-        precision: of the network's work; weights, sums and losses stay float32.
-        clip: largest norm of the gradient (default: as it comes).
-        ema: decay of the running average of the weights, which is what is validated and saved (default: none).
-        seed: of weights and samples.
-        workers: processes that read samples (0: the training process itself).
+        optimizer, schedule, teacher: see these classes (default: no teacher).
+        batch: batch size over all processes.
+        steps, epochs, minutes: length; the first limit reached ends the training. An epoch has as many samples as there
+            are hours to train on. The schedule follows steps if their number is known, else minutes.
+        precision: precision of the network; weights, sums and losses stay float32.
+        clip: largest gradient norm (default: no clipping).
+        ema: decay of the running average of the weights, which is then validated and saved (default: none).
+        seed: random seed of weights and samples.
+        workers: number of processes that read samples (0: the training process itself).
         log_every, save_every: steps between rows of the log, and between saved states.
     """
 
@@ -270,18 +269,18 @@ class Training(Options):
 
 
 class Validation(Options):
-    """How the best weights are found.
+    """Validation and selection of the best weights.
 
     Attributes:
         every: steps between validations.
-        samples: how many, always the same ones.
-        seed: which ones.
-        margin: pixels of the network's input at the crop's edges that are not scored.
-        conserve: spatial: score network and baselines after the coarse means are restored, as ``downscale`` does
-            (default: for the degradation "area").
-        baselines: training-free methods on the same samples; skill is against the first one. Joint samples have one,
-            ``estimate``: what the network corrects.
-        patience: end after so many validations without a better one (default: never).
+        samples: number of samples, the same in each validation.
+        seed: random seed of the samples.
+        margin: margin at the crop's edges that is not scored, pixels of the network's input.
+        conserve: for spatial networks: whether coarse means are restored before scoring, as in ``downscale`` (default:
+            for the degradation "area").
+        baselines: training-free methods scored on the same samples; skill is relative to the first. For joint samples
+            there is one, ``estimate``: the network's input.
+        patience: number of validations without improvement after which to stop (default: never).
     """
 
     every: Count = 500
@@ -297,9 +296,9 @@ class Output(Options):
     """The checkpoint.
 
     Attributes:
-        name: of its file, without suffix.
-        stored: how the weights are stored.
-        card: text for people: what the weights are for, and their limits.
+        name: file name, without suffix.
+        stored: dtype of the stored weights.
+        card: description of the weights' purpose and limits.
     """
 
     name: Name
@@ -308,7 +307,7 @@ class Output(Options):
 
 
 class Experiment(Options):
-    """One training, wholly described."""
+    """Complete description of one training."""
 
     version: Literal[1]
     data: Data
@@ -320,12 +319,12 @@ class Experiment(Options):
     output: Output
 
     def split_of(self, store: Store) -> Split:
-        """Return the store's own split, or the experiment's."""
+        """Return the store's split, or the experiment's if it has none."""
         return store.split or self.split
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """Training-free methods to compare with, the strongest first."""
+        """Training-free methods for comparison, the strongest first."""
         usual: dict[str, tuple[str, ...]] = {
             "temporal": ("flow", "linear"),
             "spatial": ("log-bicubic", "bicubic"),
@@ -343,7 +342,7 @@ class Experiment(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        """Check values against each other; a message begins with the path of the value to change."""
+        """Check the consistency of values; a message begins with the path of the value to change."""
         self._check_stores()
         span, margin, pixels = (
             self.samples.span,
@@ -395,7 +394,7 @@ class Experiment(Options):
 
 
 def refuse_overlap(split: Split, where: str) -> None:
-    """Raise InputError where training and validation share both a moment and a place."""
+    """Raise InputError if training and validation overlap in both time and space."""
     train, validation = split.train, split.validation
     time = _overlap(train.periods, validation.periods, _periods_meet)
     place = _overlap(train.regions, validation.regions, Box.meets)
@@ -411,7 +410,7 @@ def refuse_overlap(split: Split, where: str) -> None:
 def _overlap(
     a: Sequence[Any], b: Sequence[Any], meet: Callable[[Any, Any], bool]
 ) -> str:
-    """Return in words what two lists share, of which an empty one means everything; empty where nothing."""
+    """Describe the overlap of two lists (an empty list means everything); return "" if there is none."""
     if not a and not b:
         return "all"
     if not a or not b:

@@ -1,8 +1,8 @@
-"""The folder of one training: its frozen experiment, its log, its state, and the best weights.
+"""The folder of one training: frozen experiment, log, state and best weights.
 
-``experiment.yaml``, ``log.csv``, ``curve.png``, ``state.pt``, ``NAME.safetensors``, ``tensorboard/``, and in
-``.deepcams/`` the experiment and what the stores contained, which a resumed training must share. Files are written
-atomically: what cannot be written keeps its last version.
+It holds ``experiment.yaml``, ``log.csv``, ``curve.png``, ``state.pt``, ``NAME.safetensors``, ``tensorboard/``, and in
+``.deepcams/`` the experiment and the contents of the stores, which must be the same when a training is resumed. Files
+are written atomically: if a write fails, the previous version stays.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ EXPERIMENT, LOG, STATE, TENSORBOARD = (
     "tensorboard",
 )
 FLOW = "flow"
-"""Folder of the cached motion of whole frames."""
+"""Folder name of the cached motion of whole frames."""
 STATE_VERSION = 1
 FREE_TO_CHANGE = {
     "training": ("steps", "epochs", "minutes", "workers", "log_every", "save_every"),
     "validation": ("patience",),
     "output": ("card",),
 }
-"""What may differ when a training is resumed: none of it changes what a step does but the schedule's end."""
+"""Values that may differ when a training is resumed; none affects a step except through the schedule's end."""
 COLUMNS = (
     "step",
     "epoch",
@@ -58,16 +58,16 @@ COLUMNS = (
     "skill",
     "best",
 )
-"""Of the log. Loss and gradient: means since the row before; mae .. skill: of a validation, else empty."""
+"""Columns of the log. Loss and gradient: means since the previous row; mae to skill: of a validation, else empty."""
 _CHARTS = ("loss", "gradient", "lr", "mae", "rmse", "skill")
 
 
 class RunFolder:
-    """Where a training writes; see the module.
+    """The output folder of a training; see the module.
 
     Args:
         path: the folder.
-        experiment: what is trained.
+        experiment: the experiment.
     """
 
     def __init__(self, path: str | Path, experiment: Experiment) -> None:
@@ -77,18 +77,18 @@ class RunFolder:
         self._board: Any = None
 
     def begin(self, resume: bool, stores: Sequence[Prepared]) -> bool:
-        """Make the folder, or check that the training in it is this one.
+        """Create the folder, or check that it holds this training.
 
         Args:
-            resume: whether it may continue a training that is there.
-            stores: what it learns from, in the experiment's order.
+            resume: whether an existing training may be continued.
+            stores: training stores, in the experiment's order.
 
         Returns:
-            whether there is a saved state to continue from.
+            whether a saved state exists.
 
         Raises:
-            OutputError: a training exists and ``resume`` is not asked for; it is another one, or its stores have
-                changed since it began; or other files are there.
+            OutputError: a training exists and ``resume`` is False; it is another training, or its stores have changed
+                since it began; or the folder holds other files.
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path} is a file; name a folder for the training")
@@ -127,10 +127,10 @@ class RunFolder:
         return self.state.exists()
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write what a training needs to continue: tensors and plain values.
+        """Write the state needed to resume: tensors and plain values.
 
         Raises:
-            OutputError: it cannot be written; the one before is unchanged.
+            OutputError: the state cannot be written; the previous one is unchanged.
         """
         buffer = io.BytesIO()
         torch.save({"version": STATE_VERSION, **state}, buffer)
@@ -138,16 +138,14 @@ class RunFolder:
             write_atomically(self.state, buffer.getvalue())
 
     def load_state(self) -> dict[str, Any]:
-        """Read the state; nothing in the file is ever executed.
+        """Read the saved state, without executing any code in the file.
 
         Raises:
-            InputError: a damaged file, or one of another version.
+            InputError: the file is damaged, or of another version.
         """
         try:
             state = torch.load(self.state, map_location="cpu", weights_only=True)
-        except (
-            Exception
-        ) as error:  # on bytes of another kind, the reader fails in any way
+        except Exception as error:  # on invalid bytes the reader may raise anything
             reason = (str(error).splitlines() or [type(error).__name__])[0][:80]
             expected, do = (
                 "the saved state of a training",
@@ -163,7 +161,7 @@ class RunFolder:
         return dict(state)
 
     def open_log(self, step: int) -> None:
-        """Drop the rows after ``step``, which the training will write again; open TensorBoard's log, if installed."""
+        """Drop the rows after ``step``, which will be written again; open TensorBoard's log if it is installed."""
         rows = read_log(self.log) if self.log.exists() else []
         buffer = io.StringIO(newline="")
         writer = csv.DictWriter(buffer, COLUMNS)
@@ -179,10 +177,10 @@ class RunFolder:
             self._board = board(str(self.path / TENSORBOARD), purge_step=purge)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row (:data:`COLUMNS`) to the log.
+        """Append a row (:data:`COLUMNS`) to the log.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the log cannot be written.
         """
         with os_errors_explained(self.log), self.log.open("a", newline="") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
@@ -192,21 +190,21 @@ class RunFolder:
                     self._board.add_scalar(name, row[name], row["step"])
         except (
             OSError
-        ) as error:  # the CSV file has it all: a second log is no reason to stop
+        ) as error:  # the CSV file is complete: do not stop for the second log
             notice(
                 f"TensorBoard's log cannot be written any more: {error.strerror or error}"
             )
             self._board = None
 
     def close_log(self) -> None:
-        """Write what is buffered."""
+        """Flush buffered rows."""
         if self._board is not None:
             with contextlib.suppress(OSError):
                 self._board.close()
 
 
 def read_log(path: str | Path) -> list[dict[str, str]]:
-    """Return the rows of a log, without one that was cut off while it was written."""
+    """Return the rows of a log, without an incomplete last row."""
     with Path(path).open(newline="") as file:
         rows: Iterable[dict[str, str]] = list(csv.DictReader(file))
     whole = [

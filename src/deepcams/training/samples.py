@@ -1,8 +1,8 @@
-"""Samples and batches: sample ``i`` of a seed is always the same, whoever reads it and whenever.
+"""Samples and batches: sample ``i`` of a seed is always the same, in any process and at any time.
 
-What a sample is made of (:class:`Draw`) follows from (seed, i) alone; reading it needs the stores. Batch ``k`` holds
-the samples ``k * batch`` and on. So any number of workers and processes, and a training that is resumed, see the same
-samples in the same order.
+The random choices of a sample (:class:`Draw`) depend only on (seed, i); reading it needs the stores. Batch ``k`` holds
+the samples from ``k * batch`` on. So any number of workers and processes, and a resumed training, get the same samples
+in the same order.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ from deepcams.training.store.open import Prepared
 
 _STREAMS = {"train": 0, "validation": 1}
 _ALONE = 0.15
-"""Share of joint samples in training without the frames before and after."""
+"""Fraction of joint training samples without the frames before and after."""
 FLOW_MARGIN = 24
-"""Pixels beyond a crop, where the region has them, that flow may look at (as an estimate, or to compare with)."""
+"""Margin around a crop, within the region, that flow may use (as estimate or baseline), pixels."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What one sample is made of.
+    """The random choices of one sample.
 
     Attributes:
-        portion: number of the portion.
+        portion: index of the portion.
         hour: first (or only) hour, an index of the store's times.
         span, inner: temporal: hours between the known frames, and from the first one to the target.
-        resolution: of a temporal sample.
-        row, column, cells: the crop, in coarse cells of the store.
-        window: which of the portion's windows it lies in.
-        reverse, flip_rows, flip_columns, quarters: how it is turned.
-        magnitude: what its values are multiplied by.
-        around: joint: which frames are known, counted in spans from ``hour``.
-        alone: joint: whether the network is told no frame but the hour's own estimate.
+        resolution: resolution of a temporal sample.
+        row, column, cells: first row, first column and edge of the crop, in coarse cells of the store.
+        window: index of the portion's window that contains it.
+        reverse, flip_rows, flip_columns, quarters: reversal, mirroring and rotation.
+        magnitude: factor applied to the values.
+        around: joint: the known frames, as multiples of ``span`` from ``hour``.
+        alone: joint: whether the network gets only the hour's own estimate, without the frames around.
     """
 
     portion: int
@@ -88,7 +88,7 @@ class Draw:
         return Window(self.row, self.column, self.cells, self.cells)
 
     def turn_motion(self, motion: np.ndarray) -> np.ndarray:
-        """Mirror and turn a motion, (2, H, W): its places and its directions."""
+        """Mirror and rotate a motion, (2, H, W): its positions and its directions."""
         x, y = motion
         x = -x if self.flip_columns else x
         y = -y if self.flip_rows else y
@@ -97,12 +97,12 @@ class Draw:
         return self.turn(np.stack([x, y]))
 
     def change(self, array: np.ndarray) -> np.ndarray:
-        """Mirror, turn and multiply an array, (.., H, W)."""
+        """Mirror, rotate and scale an array, (.., H, W)."""
         array = self.turn(array)
         return array if self.magnitude == 1 else array * np.float32(self.magnitude)
 
     def turn(self, array: np.ndarray) -> np.ndarray:
-        """Mirror and turn an array, (.., H, W)."""
+        """Mirror and rotate an array, (.., H, W)."""
         if self.flip_rows:
             array = array[..., ::-1, :]
         if self.flip_columns:
@@ -111,7 +111,7 @@ class Draw:
 
 
 class Surroundings(NamedTuple):
-    """Both known frames (2, h, w) on a larger ``grid``, and where the crop lies in them."""
+    """Both known frames (2, h, w) on a larger ``grid``, and the slices of the crop in them."""
 
     known: np.ndarray
     grid: Grid
@@ -124,12 +124,12 @@ class Values(NamedTuple):
 
     Attributes:
         known: (2, H, W), the frames at t = 0 and 1; or (H, W), the coarse frame; or the planes of a joint sample.
-        t: where the target lies (1.0 for a spatial sample).
-        target: (H, W), or of a spatial sample (3H, 3W) cell-like.
-        estimate: (G, H, W), the initial estimate, if the network wants it.
-        grid: the grid of ``known``, unless the sample is turned.
-        around: temporal: the known frames with their surroundings, for methods that look beyond the crop.
-        motion: (2, H, W), pixels, if the network is taught by it.
+        t: time of the target (1.0 for a spatial sample).
+        target: (H, W); for a spatial sample (3H, 3W), cell-like.
+        estimate: (G, H, W), the initial estimate, if the network needs it.
+        grid: grid of ``known`` before mirroring and rotation.
+        around: temporal: the known frames with a margin, for methods that use values beyond the crop.
+        motion: (2, H, W), pixels, if the network is taught by flow.
     """
 
     known: np.ndarray
@@ -142,18 +142,17 @@ class Values(NamedTuple):
 
 
 class SampleSet(Dataset[Any]):
-    """Endlessly many samples of one side of a split.
+    """An infinite sequence of samples of one side of a split.
 
     Args:
-        samples: what a sample is.
-        portions: where they come from.
-        scaling: of the network.
-        seed: which samples.
-        side: "train", or "validation": nothing is turned or reversed.
-        network: what it wants: an initial estimate, a context.
-        cache: folder for the estimates and motions of whole frames, if the samples are joint or ``samples.flow`` asks
-            for them.
-        taught: whether samples have flow's motion.
+        samples: definition of a sample.
+        portions: portions of stores to draw from.
+        scaling: scaling of the network.
+        seed: random seed.
+        side: "train", or "validation", which has no augmentation.
+        network: network, which determines whether an initial estimate or a context is needed.
+        cache: folder for the estimates and motions of whole frames, for joint samples or ``samples.flow`` "whole".
+        taught: whether samples include the motion of flow.
     """
 
     def __init__(
@@ -181,7 +180,7 @@ class SampleSet(Dataset[Any]):
         self._cache = FlowCache(cache) if cache and wanted else None
 
     def draw(self, i: int) -> Draw:
-        """Return what sample ``i`` is made of."""
+        """Return the random choices of sample ``i``."""
         rng = np.random.default_rng([_STREAMS[self.side], self.seed, i])
         samples = self.samples
         number = int(np.searchsorted(self._shares, rng.random(), side="right"))
@@ -208,7 +207,7 @@ class SampleSet(Dataset[Any]):
         return self._changed(drawn, rng) if self.side == "train" else drawn
 
     def _joint_draw(self, number: int, rng: np.random.Generator) -> Draw:
-        """Draw an hour at or after one of a run's frames, which are ``span`` hours apart, the first one known."""
+        """Draw an hour at or after one of a run's frames, ``span`` hours apart from the run's first hour on."""
         portion, samples = self.portions[number], self.samples
         span = int(rng.integers(samples.span.shortest, samples.span.longest + 1))
         frames = [
@@ -235,7 +234,7 @@ class SampleSet(Dataset[Any]):
         resolution: Resolution,
         rng: np.random.Generator,
     ) -> tuple[int, int, int]:
-        """Draw a window, and the first row and column of a crop in it; every place has the same chance."""
+        """Draw a window, and the first row and column of a crop in it, uniformly over all positions."""
         margin = reach(portion.store, self.samples, resolution)
         places = [window.places(cells + 2 * margin) for window in portion.windows]
         chances = np.array([rows * columns for rows, columns in places], float)
@@ -247,7 +246,7 @@ class SampleSet(Dataset[Any]):
         return number, row, column % grid.columns if grid.periodic else column
 
     def _changed(self, draw: Draw, rng: np.random.Generator) -> Draw:
-        """Draw how a sample is turned, and what its values are multiplied by."""
+        """Draw the augmentation of a sample: reversal, mirroring, rotation, and factor of the values."""
         samples = self.samples
         turned = replace(
             draw,
@@ -265,7 +264,7 @@ class SampleSet(Dataset[Any]):
         return replace(turned, magnitude=math.exp(logarithm))
 
     def describe(self, i: int) -> str:
-        """Describe sample ``i`` for people: store, hours, crop."""
+        """Describe sample ``i`` for messages: store, hours, crop."""
         draw = self.draw(i)
         store = self.portions[draw.portion].store
         when = f"{stamp(store.times[draw.hour])} UTC"
@@ -275,7 +274,7 @@ class SampleSet(Dataset[Any]):
 
     @staged("read")
     def values(self, i: int) -> Values:
-        """Read sample ``i``, in ug m-3, turned and multiplied as it was drawn."""
+        """Read sample ``i``, in ug m-3, with its augmentation applied."""
         draw = self.draw(i)
         if self.estimates:
             return self._joint(draw, self.estimates)
@@ -290,9 +289,9 @@ class SampleSet(Dataset[Any]):
         )
 
     def __getitem__(self, i: int) -> Any:
-        """Return sample ``i``, scaled and without the batch dimension; or the error of its data.
+        """Return sample ``i``, scaled and without the batch dimension, or the error raised when reading it.
 
-        An error is returned, not raised: between processes only its class would survive.
+        The error is returned, not raised, because only its class would be passed between processes.
         """
         try:
             return self.scaled(self.values(i))
@@ -300,7 +299,7 @@ class SampleSet(Dataset[Any]):
             return error
 
     def scaled(self, values: Values) -> TemporalSample | SpatialSample | JointSample:
-        """Return the sample that a network sees, without the batch dimension."""
+        """Scale values to the network's input, without the batch dimension."""
         if self.estimates:
             planes = torch.from_numpy(values.known)
             return JointSample(
@@ -404,7 +403,7 @@ class SampleSet(Dataset[Any]):
         return -motion if draw.reverse else motion
 
     def _flow_margins(self, draw: Draw) -> tuple[int, int, int, int]:
-        """Return the cells above, below, left and right of the crop that its window has, up to what flow looks at."""
+        """Return the margin of flow above, below, left and right of the crop, limited by its window, in cells."""
         portion = self.portions[draw.portion]
         window = portion.windows[draw.window]
         cells = cells_of(FLOW_MARGIN, draw.resolution)
@@ -429,7 +428,7 @@ class SampleSet(Dataset[Any]):
         cells: Window,
         resolution: Resolution,
     ) -> np.ndarray:
-        """Read one hour's cells, by the experiment's degradation where coarse."""
+        """Read one hour's cells; coarse ones by the experiment's degradation."""
         if resolution == "fine" or store.degradation == self.samples.degradation:
             return cells.read(store, hour, resolution)
         margin = reach(store, self.samples, resolution)
@@ -440,12 +439,12 @@ class SampleSet(Dataset[Any]):
 
 
 def numbers(batch: int, ranks: Ranks, step: int) -> list[int]:
-    """Return the numbers of this process's samples of a step."""
+    """Return the indices of this process's samples in a step."""
     return list(ranks.slice(range(step * batch, (step + 1) * batch)))
 
 
 def collate(items: Sequence[Any]) -> Any:
-    """Stack samples, field by field (None stays None); or return the error among them."""
+    """Stack samples field by field (None stays None), or return an error among them."""
     for item in items:
         if isinstance(item, DeepcamsError):
             return item
@@ -462,14 +461,14 @@ def load_batches(
     step: int,
     workers: int,
 ) -> Iterator[Any]:
-    """Yield this process's batches from a step on, without end; an unreadable sample is an error object.
+    """Yield this process's batches from a step on, indefinitely; an unreadable sample yields its error.
 
     Args:
-        samples: what to draw.
-        batch: samples of all processes together.
-        ranks: the processes.
-        step: the first step.
-        workers: processes that read; they are started anew (not forked), so that no thread of this one is cut off.
+        samples: samples.
+        batch: batch size over all processes.
+        ranks: processes.
+        step: first step.
+        workers: number of reading processes; they are spawned (not forked), because this process has threads.
     """
     yield from DataLoader(
         samples,
@@ -484,5 +483,5 @@ def load_batches(
 
 
 def _leave_stopping_to_parent(_: int) -> None:
-    """Ignore Ctrl-C, which reaches all processes of the terminal: the training itself ends the workers."""
+    """Ignore Ctrl-C, which is sent to all processes of the terminal; the training process ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

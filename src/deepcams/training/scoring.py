@@ -1,4 +1,4 @@
-"""Validation: score a network on samples that it is not trained on, in ug m-3, next to training-free methods."""
+"""Validation: score a network on samples not used for training, in ug m-3, together with training-free methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deepcams.training.options import Experiment
 from deepcams.training.samples import SampleSet, Values
 
 _KEEP = 128
-"""Samples of which the values are kept in memory; a validation of more reads all of them again."""
+"""Largest number of samples cached in memory; larger validations read all samples each time."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Score:
 
     Attributes:
         mae, rmse, bias: mean absolute, root mean square and mean error.
-        pixels: how many.
+        pixels: number of pixels.
     """
 
     mae: float
@@ -48,9 +48,9 @@ class Validator:
     """Scores methods on the same samples.
 
     Args:
-        experiment: which samples and baselines.
-        samples: of the validation side.
-        ranks: which each score a slice of the samples.
+        experiment: experiment with the numbers of samples and the baselines.
+        samples: validation samples.
+        ranks: processes, each of which scores a slice of the samples.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Validator:
         return scores
 
     def _sums(self, predicted: np.ndarray, values: Values) -> np.ndarray:
-        """Return pixels, and sums of absolute, squared and plain errors, without the margin."""
+        """Return the number of pixels and the sums of absolute, squared and signed errors, without the margin."""
         size = values.target.shape[-1]
         margin = self.margin * size // values.known.shape[-1]
         inside = slice(margin, size - margin)
@@ -137,7 +137,7 @@ class Validator:
         return self._conserved(fine, values)
 
     def _conserved(self, nodes: np.ndarray, values: Values) -> np.ndarray:
-        """Restore the coarse means of (1, rows, columns) on nodes, if that is asked for; return them cell-like."""
+        """Restore the coarse means of (1, rows, columns) on nodes, if enabled; return them cell-like."""
         if self.conserve:
             nodes = conserve(nodes, values.known[None], values.grid, FACTOR)
         return cells_from_nodes(nodes[0], values.grid)
@@ -156,7 +156,7 @@ class Validator:
                 estimate = [sample.estimate[None, None].to(device)]
             out = model.interpolate(known, [values.t], *estimate)[0, 0, 0]
         found = self.samples.scaling.inverse(out.float()).cpu().numpy()
-        found = np.maximum(found, 0)  # as every downscaler does
+        found = np.maximum(found, 0)  # as in every downscaler
         if self.conserve:
             nodes = np.ascontiguousarray(nodes_from_cells(found, values.grid))[None]
             found = self._conserved(nodes, values)
@@ -164,12 +164,12 @@ class Validator:
 
 
 def _estimate(method: None, values: Values) -> np.ndarray:
-    """Return what a network in space and time corrects."""
+    """Return the input that a joint network corrects."""
     return values.known[0]
 
 
 def skill(network: Mapping[str, Score], baseline: Mapping[str, Score]) -> float:
-    """Return MAE relative to the baseline's, averaged over the groups; below 1 is better than it."""
+    """Return the MAE relative to the baseline's, averaged over the groups; below 1 is better."""
     groups = [group for group in network if group != "all"]
     return float(
         np.mean([network[group].mae / baseline[group].mae for group in groups])

@@ -1,4 +1,4 @@
-"""Set up a training from its options: the network, its optimizer, its learning rate and its running average."""
+"""Set up a training from its options: network, optimizer, learning rate and running average."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from deepcams.training.options import Experiment, Optimizer, Training
 
 
 def make_network(experiment: Experiment) -> tuple[Network, Scaling]:
-    """Make the experiment's network, with fresh weights of its seed or those it starts from, and its scaling.
+    """Create the experiment's network, with random weights or those of ``start``, and its scaling.
 
     Raises:
-        InputError: unknown network, preset, option or scaling; a network of the other task; a crop that it does not
-            take; a start from another network, other options or another scaling.
+        InputError: the network, preset, option or scaling is unknown; the network is for another task or does not
+            support the crop; the start has another network, options or scaling.
     """
     options = experiment.network
     with (
@@ -61,7 +61,7 @@ def make_network(experiment: Experiment) -> tuple[Network, Scaling]:
 
 @contextmanager
 def _keys_of(network: str, scaling: str) -> Iterator[None]:
-    """Name the experiment's keys in errors of networks and scalings, which do not know them."""
+    """Add the experiment's keys to errors of networks and scalings, which do not know them."""
     keys = {
         "network": "network.name",
         f"preset of {network}": "network.preset",
@@ -108,10 +108,10 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def load_teacher(
     experiment: Experiment, network: Network, scaling: Scaling
 ) -> SpatialNetwork | None:
-    """Read the larger network that teaches a spatial one; None: there is none, or it is a method.
+    """Load the teacher network of a spatial network; None if there is no teacher, or it is a method.
 
     Raises:
-        InputError: a teacher that this network cannot learn from.
+        InputError: the teacher does not fit this network.
     """
     teacher = experiment.training.teacher
     if teacher is None:
@@ -135,7 +135,7 @@ def load_teacher(
 
 
 def make_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
-    """Make Adam or AdamW over all weights; its learning rate is set at every step."""
+    """Create Adam or AdamW over all weights; the learning rate is set at every step."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     return kinds[options.name](
         network.parameters(),
@@ -147,12 +147,12 @@ def make_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimi
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training is.
+    """The length of a training.
 
     Attributes:
-        steps: until its end; None: until ``minutes`` have passed.
-        epoch: steps of an epoch, at least 1.
-        minutes: after which it ends in any case.
+        steps: number of steps; None: limited by ``minutes``.
+        epoch: steps per epoch, at least 1.
+        minutes: time limit; None: no limit.
     """
 
     steps: int | None
@@ -161,7 +161,7 @@ class Length:
 
     @classmethod
     def of(cls, training: Training, hours: int) -> Length:
-        """Return the length of a training on so many hours."""
+        """Return the length of a training on a number of hours of data."""
         epoch = max(hours / training.batch, 1.0)
         ends = [training.steps] if training.steps else []
         if training.epochs:
@@ -169,7 +169,7 @@ class Length:
         return cls(min(ends) if ends else None, epoch, training.minutes)
 
     def progress(self, step: int, minutes: float) -> float:
-        """Return which fraction of the training has passed, 0 to 1."""
+        """Return the completed fraction of the training, 0 to 1."""
         passed = (
             step / self.steps
             if self.steps is not None
@@ -178,7 +178,7 @@ class Length:
         return min(passed, 1.0)
 
     def over(self, step: int, minutes: float) -> bool:
-        """Return whether the training ends here."""
+        """Return whether the training is complete."""
         enough = self.steps is not None and step >= self.steps
         return enough or (self.minutes is not None and minutes >= self.minutes)
 
@@ -186,7 +186,7 @@ class Length:
 def learning_rate(
     training: Training, length: Length, step: int, minutes: float
 ) -> float:
-    """Return the learning rate of a step (counted from 0) that begins after so many minutes."""
+    """Return the learning rate of a step (counted from 0) that begins after ``minutes``."""
     schedule, lr = training.schedule, training.optimizer.lr
     progress = length.progress(step, minutes)
     one_step = {
@@ -214,7 +214,7 @@ def learning_rate(
 def teacher_weight(
     training: Training, length: Length, step: int, minutes: float
 ) -> float:
-    """Return the teacher's weight in a step (counted from 0) that begins after so many minutes."""
+    """Return the teacher's weight in a step (counted from 0) that begins after ``minutes``."""
     if training.teacher is None:
         return 0.0
     passed = length.progress(step, minutes) / training.teacher.until
@@ -222,7 +222,7 @@ def teacher_weight(
 
 
 def make_average(network: Network, decay: float | None) -> AveragedModel | None:
-    """Make the running average of the weights: the first steps count less, so that the random start is forgotten."""
+    """Create the running average of the weights, with less weight on early steps to forget the random start."""
     if decay is None:
         return None
 

@@ -1,4 +1,4 @@
-"""Split stores into training and validation: hours without gaps, and rectangles of whole cells."""
+"""Split stores into training and validation: runs of hours without gaps, and rectangles of whole cells."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from deepcams.training.store.hour_array import Resolution
 from deepcams.training.store.open import Prepared
 
 FACTORS: dict[Resolution, int] = {"coarse": 1, "fine": FACTOR}
-"""Pixels along the edge of a coarse cell."""
+"""Number of pixels along the edge of a coarse cell."""
 _REACH = {"area": 0, "imresize": 2, "decimate": 0}
-"""Coarse cells beyond a crop that a degradation looks at."""
+"""Coarse cells beyond a crop that a degradation uses."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Window:
     """A rectangle of whole coarse cells of a store.
 
     Attributes:
-        row, column: its first cell, counted on the store's coarse grid.
-        rows, columns: its size; columns continue at the first where the store closes round the globe.
-        closed: whether it goes round the globe, so that a crop may begin at any column.
+        row, column: first cell, on the store's coarse grid.
+        rows, columns: size; columns wrap around if the store is global.
+        closed: whether it spans the globe, so that a crop may begin at any column.
     """
 
     row: int
@@ -39,7 +39,7 @@ class Window:
     closed: bool = False
 
     def widened(self, top: int, bottom: int, left: int, right: int) -> Window:
-        """Return the rectangle with more cells on each side."""
+        """Extend the rectangle on each side."""
         rows, columns = self.rows + top + bottom, self.columns + left + right
         return Window(self.row - top, self.column - left, rows, columns)
 
@@ -55,7 +55,7 @@ class Window:
         )
 
     def places(self, cells: int) -> tuple[int, int]:
-        """Return in how many rows and columns a square of so many cells may begin (0: it does not fit)."""
+        """Return the number of rows and columns at which a square of ``cells`` may begin (0: it does not fit)."""
         rows = max(self.rows - cells + 1, 0)
         columns = max(self.columns - cells + 1, 0)
         return rows, self.columns if self.closed and columns else columns
@@ -63,15 +63,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Portion:
-    """One store's hours and places on one side of the split.
+    """One store's hours and regions on one side of the split.
 
     Attributes:
-        store: where values are read from.
-        weight: how often samples are drawn from it.
-        runs: (n, 2), the first hour (an index of ``store.times``) and the number of hours of each run without a gap.
-        windows: where crops may be.
-        where: the path of its settings, for messages.
-        magnitude: lowest and highest factor of the values of a training sample.
+        store: the store.
+        weight: sampling weight.
+        runs: (n, 2), first hour (an index of ``store.times``) and number of hours of each run without a gap.
+        windows: rectangles that may contain crops.
+        where: path of its settings, for messages.
+        magnitude: smallest and largest factor of the values of a training sample.
     """
 
     store: Prepared
@@ -91,11 +91,11 @@ class Portion:
 
     @property
     def longest(self) -> int:
-        """Number of hours in the longest run; 0 where there is none."""
+        """Number of hours in the longest run; 0 without any."""
         return int(self.runs[:, 1].max(initial=0))
 
     def starts(self, span: int) -> np.ndarray:
-        """Return all hours that ``span`` further ones follow without a gap (span 0: all hours)."""
+        """Return all hours that are followed by ``span`` hours without a gap (span 0: all hours)."""
         if span not in self._starts:
             parts = [
                 np.arange(first, first + max(count - span, 0))
@@ -106,10 +106,10 @@ class Portion:
 
 
 def find_windows(grid: Grid, regions: Sequence[Box], where: str) -> tuple[Window, ...]:
-    """Return the whole cells inside each box; the whole grid where there is none.
+    """Return the whole cells inside each box; without boxes, the whole grid.
 
     Raises:
-        InputError: a box in which no whole cell of the grid lies.
+        InputError: a box contains no whole cell of the grid.
     """
     if not regions:
         return (Window(0, 0, grid.rows, grid.columns, grid.periodic),)
@@ -117,7 +117,7 @@ def find_windows(grid: Grid, regions: Sequence[Box], where: str) -> tuple[Window
     half = grid.step / 2
     for i, box in enumerate(regions):
         at = f"{where}.regions.{i}"
-        # The nodes whose cells are inside; at a pole the cell ends there.
+        # Nodes whose cells are inside; a cell at a pole ends at the pole.
         south = box.south + half if box.south > -90 else box.south
         north = box.north - half if box.north < 90 else box.north
         if south >= north or box.width <= grid.step:
@@ -136,7 +136,7 @@ def find_windows(grid: Grid, regions: Sequence[Box], where: str) -> tuple[Window
 
 
 def find_runs(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
-    """Return first hour and number of hours of each run within the periods that has no gap, (n, 2)."""
+    """Return first hour and number of hours of each run without a gap within the periods, (n, 2)."""
     chosen = np.ones(times.size, bool)
     if periods:
         chosen = np.any(
@@ -153,14 +153,14 @@ def find_runs(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
 def find_portions(
     experiment: Experiment, stores: Sequence[Prepared], side: str
 ) -> list[Portion]:
-    """Return each store's portion of one side of the split, without those of weight 0.
+    """Return each store's portion of one side of the split, except those of weight 0.
 
     Args:
-        stores: in the order of ``experiment.data.stores``.
+        stores: stores in the order of ``experiment.data.stores``.
         side: "train" or "validation".
 
     Raises:
-        InputError: too few hours for a sample, a region outside a store, or a crop larger than the region.
+        InputError: hours are too few for a sample, a region is outside a store, or the crop exceeds the region.
     """
     found = []
     for i, (entry, store) in enumerate(
@@ -204,12 +204,12 @@ def _check(portion: Portion, samples: Samples) -> None:
 
 
 def cells_of(pixels: int, resolution: Resolution) -> int:
-    """Return how many coarse cells hold so many pixels."""
+    """Return the number of coarse cells needed for a number of pixels."""
     return -(-pixels // FACTORS[resolution])
 
 
 def reach(store: Prepared, samples: Samples, resolution: Resolution) -> int:
-    """Return how many cells beyond a crop are read: a degradation that is not the store's own looks at them."""
+    """Return the number of cells read beyond a crop: more than 0 only if the degradation is not the store's own."""
     computed = samples.task == "spatial" or resolution == "coarse"
     if computed and store.degradation != samples.degradation:
         return _REACH[samples.degradation]
@@ -217,7 +217,7 @@ def reach(store: Prepared, samples: Samples, resolution: Resolution) -> int:
 
 
 def refuse_mixed(train: Sequence[Portion]) -> None:
-    """Raise InputError where two versions of GEOS-CF are trained on together: their PM2.5 are not the same quantity."""
+    """Raise InputError if two versions of GEOS-CF are used for training: their PM2.5 are different quantities."""
     paths = {_family(portion): portion.store.path for portion in train}
     versions = sorted(family for family in paths if family.startswith("geos-cf"))
     if len(versions) > 1:
@@ -227,9 +227,9 @@ def refuse_mixed(train: Sequence[Portion]) -> None:
 
 
 def refuse_shared(train: Sequence[Portion], validation: Sequence[Portion]) -> None:
-    """Raise InputError where two stores of the same origin share an hour and a cell across the split.
+    """Raise InputError if two stores of the same origin share an hour and a cell across the split.
 
-    Within one store the experiment itself has been checked; here it is the same data under two names.
+    Overlap within one store is checked in the experiment; this is about the same data in two stores.
     """
     for a in train:
         for b in validation:
@@ -251,7 +251,7 @@ def _family(portion: Portion) -> str:
 
 
 def _cells(portion: Portion) -> Iterator[tuple[int, int]]:
-    """Yield every cell of the windows, as row and column counted on the globe."""
+    """Yield every cell of the windows, as row and column of the global grid."""
     grid = portion.store.coarse
     for window in portion.windows:
         for row in range(window.row, window.row + window.rows):

@@ -1,4 +1,4 @@
-"""Comparisons of whole frames that know scale, events, extremes and the hour; a new one is a class and a line here."""
+"""Comparisons of whole frames by scale, events, extremes and hour; a new one needs a class and a line here."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DIAGNOSTICS: tuple[type[Diagnostic], ...] = (
     Drift,
     LocalHours,
 )
-"""All of them, in the order of their columns."""
+"""All diagnostics, in the order of their columns."""
 
 
 def diagnostics(setting: Setting) -> list[Diagnostic]:
-    """Return those that an evaluation makes."""
+    """Return the diagnostics of an evaluation."""
     return [
         each(setting)
         for each in DIAGNOSTICS

@@ -1,4 +1,4 @@
-"""What all diagnostics share: the frames they are computed from, and the form of what they add up."""
+"""Base of all diagnostics: the frames they are computed from, and their additive sums."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from deepcams.evaluation.tables import Row
 from deepcams.files.land_mask import land_fraction
 
 SPAN = 3
-"""Of so many hours one is kept in tasks in time, unless another number is asked for."""
+"""Default number of frames from one kept frame to the next in temporal tasks."""
 THRESHOLDS = (15.0, 35.0, 75.0, 150.0)
-"""ug m-3: an event is a value of at least so much."""
+"""Default event thresholds, ug m-3; an event is a value >= threshold."""
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 """Quarters of the calendar year, the same in both hemispheres."""
 
 
 @lru_cache(maxsize=4)
 def _land(grid: Grid) -> np.ndarray:
-    """Which nodes of a grid are land; looked up once, however many blocks there are."""
+    """Return the land mask of a grid, cached across blocks."""
     rows = np.rint((90 - grid.latitudes) * 4).astype(int)
     columns = np.rint(grid.longitudes * 4).astype(int) % 1440
     return np.asarray(land_fraction()[np.ix_(rows, columns)] >= 0.5)
@@ -35,14 +35,14 @@ def _land(grid: Grid) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same for all frames and methods of an evaluation.
+    """Settings shared by all frames and methods of an evaluation.
 
     Attributes:
-        grid: of the nodes that are scored.
-        in_time: whether the methods were given one of each ``span`` frames, and made those between.
-        weights: of the nodes, (rows, 1); ``None``: all alike.
-        thresholds: of events, ug m-3, increasing.
-        span: frames from one that was given to the next.
+        grid: grid of the scored nodes.
+        in_time: whether methods get every ``span``-th frame and predict the others.
+        weights: weights of the nodes, (rows, 1); ``None``: equal weights.
+        thresholds: event thresholds, ug m-3, increasing.
+        span: number of frames from one given frame to the next.
         factor: fine nodes per coarse node.
     """
 
@@ -55,22 +55,22 @@ class Setting:
 
     @property
     def land(self) -> np.ndarray:
-        """Which nodes are land (at least half of their cell), (rows, columns)."""
+        """Land mask (at least half of the cell is land), (rows, columns)."""
         return _land(self.grid)
 
     @cached_property
     def node_weights(self) -> np.ndarray:
-        """The weight of each node, (rows, columns)."""
+        """Weight of each node, (rows, columns)."""
         weights = 1.0 if self.weights is None else self.weights
         return np.broadcast_to(weights, self.grid.shape).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive frames of the truth, which every method's frames are compared with.
+    """Consecutive frames of the truth, to compare with each method's frames.
 
     Attributes:
-        setting: see :class:`Setting`; in tasks in time the block begins and ends with a frame that was given.
+        setting: see :class:`Setting`; in temporal tasks the block begins and ends with a given frame.
         truth: (time, rows, columns), ug m-3; NaN is missing.
         times: (time,), ``datetime64[ns]``: instants, or the middles of means.
     """
@@ -82,12 +82,12 @@ class Block:
 
     @cached_property
     def scored(self) -> list[int]:
-        """The frames that are scored: in tasks in time those between the frames that were given."""
+        """Indices of the scored frames: in temporal tasks those between the given frames."""
         in_time, span = self.setting.in_time, self.setting.span
         return [i for i in range(len(self.times)) if not in_time or i % span]
 
     def once(self, key: object, make: Callable[[], Any]) -> Any:
-        """Return what ``make`` returns; it is called once a block, however many methods are compared."""
+        """Return the result of ``make``, cached per block under ``key``."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
@@ -95,17 +95,17 @@ class Block:
     def local_hours(self, frame: int) -> np.ndarray:
         """Return the hour of the day at each column in local mean solar time, (columns,), 0..23."""
         hours = mean_solar_hours(self.times[frame], self.setting.grid.longitudes)
-        # Less than a second is added, so that a float's 05:59:59.99 is 6.
+        # Add less than a second, so that rounding to 05:59:59.99 still gives hour 6.
         return np.asarray(np.floor((hours + 1e-6) % 24).astype(int))
 
     def season(self, frame: int) -> int:
-        """Return the place of a frame's quarter in :data:`SEASONS`."""
+        """Return the index of a frame's season in :data:`SEASONS`."""
         return int(season_of(self.times[frame].astype("datetime64[M]").astype(int)))
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Arrays, or records with ``+``, by name; they add, and are equal where all of them are."""
+    """Named arrays, or other values with ``+``; adding or comparing two of these does so part by part."""
 
     parts: Mapping[str, Any]
 
@@ -126,17 +126,17 @@ class Sums:
 
 
 class Diagnostic(ABC):
-    """A comparison of whole frames: its sums over a block, and the figures that follow from the sums of all blocks.
+    """A comparison of whole frames: sums over each block, and figures computed from the sums of all blocks.
 
-    Sums add, so that any split of the work gives the same figures.
+    Because sums are additive, any split of the work gives the same figures.
 
     Args:
-        setting: of the evaluation.
+        setting: settings of the evaluation.
 
     Attributes:
-        name: of its table.
-        scores: those of its figures that are columns of the rows of ``deepcams evaluate``.
-        only_in_time: whether it needs consecutive hours, and is made in tasks in time alone.
+        name: name of its table.
+        scores: figures that are columns in ``deepcams evaluate``.
+        only_in_time: whether it needs consecutive hours and so is computed only in temporal tasks.
     """
 
     name: ClassVar[str]
@@ -152,7 +152,7 @@ class Diagnostic(ABC):
 
         Args:
             block: the truth.
-            made: a method's values in the same form; NaN is missing.
+            made: values of a method, of the same shape; NaN is missing.
         """
 
     @abstractmethod
@@ -164,11 +164,11 @@ class Diagnostic(ABC):
         """Return the details as rows; NaN where undefined."""
 
     def gap(self, sums: Sums) -> str:
-        """Return one phrase about what the figures leave out, or why there are none; empty where nothing is."""
+        """Return one phrase on what the figures leave out, or why they are undefined; empty if neither applies."""
         return ""
 
 
 def ratio(above: Any, below: Any) -> Any:
-    """Return a quotient; NaN where it is undefined."""
+    """Return the quotient; NaN where it is undefined."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(np.equal(below, 0), np.nan, np.divide(above, below))

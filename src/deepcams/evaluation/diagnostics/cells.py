@@ -1,4 +1,4 @@
-"""Variance inside coarse cells: what a method in space puts into them, against what the truth has there."""
+"""Variance inside coarse cells: of a spatial method, relative to the truth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deepcams.methods.spatial.coarsen import area_mean
 
 
 class CellVariance(Diagnostic):
-    """Sums of squared deviations from the area means of whole coarse cells; cells with a missing node are left out."""
+    """Squared deviations from the area means of whole coarse cells; cells with a missing node are left out."""
 
     name = "cells"
     scores = (
@@ -38,13 +38,13 @@ class CellVariance(Diagnostic):
             self.cells = setting.grid.whole_cells(setting.factor)
 
     def gap(self, sums: Sums) -> str:
-        """Return why there is no such cell."""
+        """Explain why there is no such cell."""
         factor = self.setting.factor
         words = f"no whole cell of {factor} x {factor} nodes is known"
         return "" if sums["nodes"] else words
 
     def sums(self, block: Block, made: np.ndarray) -> Sums:
-        """Return the sums of squares of the truth and the method, and the number of nodes."""
+        """Return the sums of squared deviations of the truth and the method, and the number of nodes."""
         squares, nodes = np.zeros(2), 0
         for i in block.scored if self.cells else []:
             true = block.once(("cells", i), partial(self._deviations, block.truth[i]))
@@ -58,7 +58,7 @@ class CellVariance(Diagnostic):
         return Sums({"squares": squares, "nodes": np.array(nodes)})
 
     def _deviations(self, frame: np.ndarray) -> np.ndarray:
-        """Each node's deviation from its cell's mean, float64; NaN in cells with a missing node."""
+        """Return each node's deviation from its cell's mean, float64; NaN in cells with a missing node."""
         assert self.cells is not None
         coarse, rows, columns = self.cells
         factor = self.setting.factor
@@ -66,11 +66,11 @@ class CellVariance(Diagnostic):
         return np.asarray(fine - place(area_mean(fine, coarse, factor), coarse, factor))
 
     def figures(self, sums: Sums) -> dict[str, float]:
-        """Return the ratio of both variances."""
+        """Return the ratio of the variances."""
         return {"cell_variance": float(ratio(sums["squares"][1], sums["squares"][0]))}
 
     def table(self, sums: Sums) -> list[Row]:
-        """Return one row: both variances (ug2 m-6) and how many nodes they are of."""
+        """Return one row: both variances (ug2 m-6) and their number of nodes."""
         truth, method = (float(each) for each in ratio(sums["squares"], sums["nodes"]))
         return [
             {"truth": truth, "method": method, "nodes": int(sums["nodes"])}

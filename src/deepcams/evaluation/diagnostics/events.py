@@ -1,7 +1,7 @@
 """Events, values of at least a threshold: fractions skill score and critical success index by neighbourhood.
 
-A neighbourhood of n is the n x n nodes around a node, as far as the region reaches and values are known on both sides;
-columns go on round the globe. Nodes count alike, whatever their area. The critical success index of a neighbourhood
+A neighbourhood of n is the n x n nodes around a node that are in the region and have values in both fields; columns
+wrap around the globe. All nodes have equal weight, whatever their area. The critical success index of a neighbourhood
 counts a node as an event if any node of its neighbourhood is one.
 """
 
@@ -17,9 +17,9 @@ from deepcams.evaluation.scores import Score
 from deepcams.evaluation.tables import Row
 
 NEIGHBOURHOODS = (1, 3, 5)
-"""Nodes on a side."""
+"""Sizes of neighbourhoods, nodes per side."""
 SHOWN = {"FSS": 3, "CSI": 1}
-"""Neighbourhoods of the scores that are columns, at the second threshold or the only one."""
+"""Neighbourhood size of each score shown as a column (at the second threshold, or the only one)."""
 
 
 class Events(Diagnostic):
@@ -46,7 +46,7 @@ class Events(Diagnostic):
     )
 
     def sums(self, block: Block, made: np.ndarray) -> Sums:
-        """Return sums by threshold and neighbourhood: of squared fractions (2), and of nodes (3)."""
+        """Return sums by threshold and neighbourhood: of squared fractions (2 terms) and of nodes (3 terms)."""
         shape = len(self.setting.thresholds), len(NEIGHBOURHOODS)
         squares, nodes = np.zeros((*shape, 2)), np.zeros((*shape, 3), np.int64)
         for i in block.scored:
@@ -59,7 +59,7 @@ class Events(Diagnostic):
                     continue
                 for k, size in enumerate(NEIGHBOURHOODS):
                     known = partial(self._around, both, size)
-                    # In whole frames it is the same everywhere and for all methods.
+                    # Without missing values it is the same for all methods.
                     n = block.once(("known", size), known) if whole else known()
                     t, m = self._around(true, size), self._around(ours, size)
                     some = np.flatnonzero(((t | m) > 0) & both)
@@ -74,7 +74,7 @@ class Events(Diagnostic):
         return Sums({"squares": squares, "nodes": nodes})
 
     def _around(self, mask: np.ndarray, size: int) -> np.ndarray:
-        """How many nodes of each node's neighbourhood are in a mask, (rows, columns), uint8."""
+        """Return the number of masked nodes in each node's neighbourhood, (rows, columns), uint8."""
         counted = mask.view(np.uint8)
         if size == 1:
             return counted
@@ -100,7 +100,7 @@ class Events(Diagnostic):
         }
 
     def table(self, sums: Sums) -> list[Row]:
-        """Return a row for each threshold and neighbourhood; scores of no event at all are undefined."""
+        """Return one row per threshold and neighbourhood; scores are undefined if there is no event."""
         found: list[Row] = []
         for j, threshold in enumerate(self.setting.thresholds):
             for k, size in enumerate(NEIGHBOURHOODS):

@@ -1,4 +1,4 @@
-"""Scores that know the hour: error by local solar time, the change from hour to hour, and the drift of the mean."""
+"""Diagnostics by hour: error by local solar time, hour-to-hour change, and drift of the mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SURFACES = ("land", "sea")
 def _by_hour(
     weights: np.ndarray, values: Sequence[np.ndarray], hours: np.ndarray
 ) -> np.ndarray:
-    """Sum weights, and weighted values, over the columns of each local hour: (rows, columns) -> (24, 1 + values)."""
+    """Sum weights and weighted values over the columns of each local hour: (rows, columns) -> (24, 1 + values)."""
     columns = [weights.sum(axis=0)]
     columns += [np.einsum("ij,ij->j", weights, each) for each in values]
     return np.stack([np.bincount(hours, each, 24) for each in columns], axis=1)
@@ -32,7 +32,7 @@ def _by_hour(
 def _without_missing(
     weights: np.ndarray, values: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
-    """Return weights and values, all 0 where a value is missing."""
+    """Return weights and values, all set to 0 where any value is missing."""
     missing = np.isnan(sum(values))
     if not missing.any():
         return weights, values
@@ -42,7 +42,7 @@ def _without_missing(
 
 
 class LocalHours(Diagnostic):
-    """Error by local mean solar time, land and sea apart."""
+    """Error by local mean solar time, separately for land and sea."""
 
     name = "local_hours"
     scores = (
@@ -81,14 +81,14 @@ class LocalHours(Diagnostic):
         return Sums({"hours": total})
 
     def figures(self, sums: Sums) -> dict[str, float]:
-        """Return the error over all hours, land and sea apart."""
+        """Return the error over all hours, separately for land and sea."""
         weight, absolute = sums["hours"].sum(axis=1)[:, :2].T
         return dict(
             zip(("MAE_land", "MAE_sea"), ratio(absolute, weight).tolist(), strict=True)
         )
 
     def table(self, sums: Sums) -> list[Row]:
-        """Return a row for each surface and hour that has values."""
+        """Return one row per surface and hour with values."""
         share = sums["hours"][..., 0].sum()
         found: list[Row] = []
         for surface, hours in zip(SURFACES, sums["hours"], strict=True):
@@ -105,7 +105,7 @@ class LocalHours(Diagnostic):
 
 
 class Change(Diagnostic):
-    """Pearson's correlation of the changes from hour to hour with the truth's, all nodes and hours in one."""
+    """Pearson's correlation of hour-to-hour changes with those of the truth, pooled over all nodes and hours."""
 
     name = "change"
     scores = (
@@ -154,10 +154,10 @@ class Change(Diagnostic):
 
 
 class Drift(Diagnostic):
-    """What a method in time adds to the mean of its own analyses joined by straight lines.
+    """Difference of a temporal method's mean from that of its own analyses interpolated linearly.
 
-    A method without drift leaves daily means as the straight lines have them. The truth's own drift is given with it:
-    the mean of all its hours is not that of those that were given, joined linearly, either.
+    A method without drift has the daily means of the linear interpolation. The truth's drift is reported too, because
+    the mean of all its hours also differs from that of the given hours interpolated linearly.
     """
 
     name = "drift"
@@ -175,10 +175,10 @@ class Drift(Diagnostic):
     _SUMS = ("weight", "straight", "method", "truth_straight", "truth")
 
     def sums(self, block: Block, made: np.ndarray) -> Sums:
-        """Return weighted sums by season and local hour, (4, 24, 5), over all hours, those given included."""
+        """Return weighted sums by season and local hour, (4, 24, 5), over all hours, including the given ones."""
         total = np.zeros((len(SEASONS), 24, len(self._SUMS)))
         weights = self.setting.node_weights
-        # Hours that no analysis follows lie on no straight line.
+        # Hours after the last analysis cannot be interpolated.
         span = self.setting.span
         for i in range((len(block.times) - 1) // span * span):
             first, share = i - i % span, i % span / span
@@ -200,7 +200,7 @@ class Drift(Diagnostic):
         return {"drift": float(ratio(method - straight, straight))}
 
     def table(self, sums: Sums) -> list[Row]:
-        """Return a row for each season and local hour that has values, drifts in ug m-3."""
+        """Return one row per season and local hour with values, drifts in ug m-3."""
         found: list[Row] = []
         for season, hours in zip(SEASONS, sums["means"], strict=True):
             for hour in np.flatnonzero(hours[:, 0]).tolist():

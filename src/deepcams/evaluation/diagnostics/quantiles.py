@@ -1,8 +1,8 @@
-"""Errors of quantiles, from a histogram of fixed bins whose counts are whole numbers.
+"""Errors of quantiles, from a histogram with fixed bins and integer counts.
 
-The bins are the first ten binary digits of a value's mantissa, 1,024 an octave from 2^-10 to 2^17 ug m-3, so that a bin
-is at most 0.098 % wide; a quantile is the middle of its bin and at most half of that, 0.049 %, from the sample's own.
-Lower values count as 0, higher ones as 2^17. Nodes count alike, whatever their area.
+Bins are given by the first ten bits of a value's mantissa: 1,024 per octave from 2^-10 to 2^17 ug m-3. So a bin is at
+most 0.098 % wide; a quantile is the middle of its bin and differs from the sample quantile by at most half of that,
+0.049 %. Lower values count as 0, higher ones as 2^17. All nodes have equal weight, whatever their area.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from deepcams.evaluation.tables import Row
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 LOWEST, HIGHEST = 2.0**-10, 2.0**17
 _DIGITS = 10
-_SHIFT = 23 - _DIGITS  # binary digits of a float32's mantissa that are not kept
+_SHIFT = 23 - _DIGITS  # dropped bits of the float32 mantissa
 _FIRST = int(np.float32(LOWEST).view(np.int32)) >> _SHIFT
 _BINS = (int(np.float32(HIGHEST).view(np.int32)) >> _SHIFT) - _FIRST
 
 
 def bins_of(values: np.ndarray) -> np.ndarray:
-    """Return the bin of each value: 0 below :data:`LOWEST`, then one each, the last from :data:`HIGHEST` on."""
+    """Return the bin index of each value: 0 below :data:`LOWEST`, the last from :data:`HIGHEST`."""
     digits = np.ascontiguousarray(values, np.float32).view(np.int32) >> _SHIFT
     return np.clip(digits - _FIRST + 1, 0, _BINS + 1)
 
@@ -35,10 +35,10 @@ def middles() -> np.ndarray:
 
 
 def quantile(counts: np.ndarray, share: float) -> float:
-    """Return a quantile of a histogram: the middle of the bin of the value with that rank; NaN of none.
+    """Return a quantile of a histogram: the middle of the bin that holds the value of that rank; NaN if empty.
 
     Args:
-        counts: of the bins of :func:`bins_of`.
+        counts: counts per bin of :func:`bins_of`.
         share: 0..1; the value is the ceil(share * n)-th of n (definition 1 of Hyndman and Fan 1996).
     """
     total = int(counts.sum())
@@ -49,7 +49,7 @@ def quantile(counts: np.ndarray, share: float) -> float:
 
 
 class Quantiles(Diagnostic):
-    """Errors of quantiles of all values, wherever and whenever they are."""
+    """Errors of quantiles over all nodes and times."""
 
     name = "quantiles"
     scores = (
@@ -65,7 +65,7 @@ class Quantiles(Diagnostic):
     )
 
     def sums(self, block: Block, made: np.ndarray) -> Sums:
-        """Return how many values lie in each bin, (2, bins): the truth's, then the method's."""
+        """Return the counts per bin of the truth and the method, (2, bins)."""
         counts = np.zeros((2, _BINS + 2), np.int64)
         for i in block.scored:
             both = ~(np.isnan(block.truth[i]) | np.isnan(made[i]))
@@ -81,7 +81,7 @@ class Quantiles(Diagnostic):
         return {"q9999": self.table(sums)[-1]["error"]}
 
     def table(self, sums: Sums) -> list[Row]:
-        """Return a row for each quantile."""
+        """Return one row per quantile."""
         found: list[Row] = []
         for share in QUANTILES:
             truth, method = (quantile(counts, share) for counts in sums["counts"])

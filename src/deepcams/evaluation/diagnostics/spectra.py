@@ -1,8 +1,8 @@
-"""Zonal spectra: power and squared coherence against the truth by wavelength, and the effective resolution.
+"""Zonal spectra: power and squared coherence with the truth by wavelength, and the effective resolution.
 
-Rows between 60 S and 60 N are transformed along their whole length: round the globe without a window, in a region with
-a Hann window. Rows with a missing value on either side are left out and counted. Wavelengths are in degrees of
-longitude. The sums over rows and frames are those of the squared and crossed transforms (Welch's average).
+Each row between 60 S and 60 N is Fourier-transformed over its whole length: without a window on the globe, with a Hann
+window in a region. Rows with a missing value in either field are left out and counted. Wavelengths are in degrees of
+longitude. Power and cross spectra are summed over rows and frames (Welch's average).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from deepcams.evaluation.scores import Score
 from deepcams.evaluation.tables import Row
 
 FARTHEST = 60.0
-"""Degrees north and south: beyond, a degree of longitude is less than half as long as at the equator."""
+"""Largest latitude, degrees; beyond, a degree of longitude is less than half as long as at the equator."""
 FEWEST_NODES = 24
-"""Nodes that a row must have for a spectrum."""
+"""Smallest number of nodes in a row for a spectrum."""
 FLOOR = 0.1
-"""ug m-3: lower values count as this in logarithms."""
+"""Lower bound of values before the logarithm, ug m-3."""
 KINDS = ("values", "logarithms")
 COHERENT = 0.5
-"""Squared coherence from which on a scale is resolved."""
+"""Squared coherence from which a scale counts as resolved."""
 SMALL = 1.0
-"""Degrees: shorter wavelengths are the small scales."""
+"""Wavelength below which scales count as small, degrees."""
 
 
 def third_octaves(shortest: float, longest: float) -> np.ndarray:
-    """Return the edges of third-octave bands, 2^(k/3) degrees, that hold all wavelengths of the range."""
+    """Return the edges of third-octave bands, 2^(k/3) degrees, that cover a range of wavelengths."""
     first = np.floor(3 * np.log2(shortest) + 1e-9)
     last = np.floor(3 * np.log2(longest) + 1e-9) + 1
     return np.asarray(2.0 ** (np.arange(first, last + 1) / 3))
@@ -73,7 +73,7 @@ class Spectra(Diagnostic):
         self.window = _window(grid)
 
     def gap(self, sums: Sums) -> str:
-        """Return why there is no spectrum, or how many rows are left out."""
+        """Explain why there is no spectrum, or how many rows are left out."""
         columns, (used, left_out) = self.setting.grid.columns, sums["rows"].tolist()
         if columns < FEWEST_NODES:
             return f"{columns} columns are too few for a spectrum (at least {FEWEST_NODES})"
@@ -85,7 +85,7 @@ class Spectra(Diagnostic):
         return ""
 
     def sums(self, block: Block, made: np.ndarray) -> Sums:
-        """Return products of the transforms, (kinds, 4, wavelengths), and the numbers of rows used and left out."""
+        """Return power and cross spectra, (kinds, 4, wavelengths), and the numbers of rows used and left out."""
         products = np.zeros((len(KINDS), 4, self.wavelengths.size))
         rows = np.zeros(2, np.int64)
         for i in block.scored if self.wavelengths.size else []:
@@ -99,11 +99,11 @@ class Spectra(Diagnostic):
         return Sums({"products": products, "rows": rows})
 
     def _waves(self, values: np.ndarray, kind: str) -> np.ndarray:
-        """The transforms of each row's deviations from its mean, (rows, wavelengths)."""
+        """Return the transforms of each row's deviations from its mean, (rows, wavelengths)."""
         values = values.astype(np.float64)
         if kind == "logarithms":
             values = np.log(np.maximum(values, FLOOR))
-        # No product of BLAS: its threads would wait busily between the few that there are.
+        # Not BLAS: its threads would busy-wait between these few products.
         means = np.einsum("ij,j->i", values, self.window) / self.window.sum()
         values -= means[:, None]
         values *= self.window
@@ -123,11 +123,11 @@ class Spectra(Diagnostic):
         }
 
     def table(self, sums: Sums) -> list[Row]:
-        """Return a row for each kind and third-octave band of wavelengths."""
+        """Return one row per kind and third-octave band."""
         if not sums["rows"][0]:
             return []
         edges = third_octaves(2 * self.setting.grid.step, float(self.wavelengths[0]))
-        # A wavelength on an edge belongs to the longer band, rounded or not.
+        # The factor puts a wavelength on an edge into the longer band, despite rounding.
         band = np.digitize(self.wavelengths * (1 + 1e-9), edges) - 1
         found: list[Row] = []
         for kind, products in zip(KINDS, sums["products"], strict=True):
@@ -149,7 +149,7 @@ class Spectra(Diagnostic):
 
 
 def _window(grid: Grid) -> np.ndarray:
-    """A Hann window for the rows of a region; none, that is ones, for rows that close round the globe."""
+    """Return a Hann window for rows of a region; ones for rows that span the globe."""
     if grid.periodic:
         return np.ones(grid.columns)
     turn = 2 * np.pi * (np.arange(grid.columns) + 0.5) / grid.columns
@@ -157,7 +157,7 @@ def _window(grid: Grid) -> np.ndarray:
 
 
 def _products(t: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """Both powers, and the parts of the product of one and the other's conjugate, summed over rows: (4, waves)."""
+    """Return both power spectra, and real and imaginary part of the cross spectrum, summed over rows: (4, waves)."""
     pairs = (t.real, t.imag), (m.real, m.imag)
     (tr, ti), (mr, mi) = pairs
     powers = [(a * a + b * b).sum(axis=0) for a, b in pairs]
@@ -166,14 +166,14 @@ def _products(t: np.ndarray, m: np.ndarray) -> np.ndarray:
 
 
 def effective_resolution(wavelengths: np.ndarray, coherence: np.ndarray) -> float:
-    """Return the wavelength at which the squared coherence falls under :data:`COHERENT`, coming from long ones.
+    """Return the longest wavelength at which the squared coherence falls below :data:`COHERENT`.
 
-    Interpolated between the centres of bands, in the logarithm of the wavelength. Where it falls nowhere, the shortest
-    wavelength; NaN where the longest scale is not coherent already, or there is no band.
+    It is interpolated between band centres in the logarithm of the wavelength. It is the shortest wavelength if the
+    coherence never falls below, and NaN if already the longest scale is not coherent or there is no band.
 
     Args:
-        wavelengths: of the bands, degrees, in any order.
-        coherence: of the bands; NaN ones do not count.
+        wavelengths: wavelength of each band, degrees, in any order.
+        coherence: squared coherence of each band; NaN is ignored.
     """
     known = np.isfinite(coherence)
     order = np.argsort(-wavelengths[known])

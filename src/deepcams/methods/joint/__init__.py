@@ -1,1 +1,1 @@
-"""Methods in space and time at once."""
+"""Joint methods, in space and time."""

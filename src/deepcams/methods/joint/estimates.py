@@ -1,4 +1,4 @@
-"""A network in space and time as a downscaler: it corrects, hour by hour, what a chain of other methods makes."""
+"""A joint network as a downscaler: it corrects, hour by hour, the result of a chain of other methods."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from deepcams.methods.temporal.self_checked import SelfChecked
 
 
 class Estimates:
-    """The fine frames of hours that a network in space and time starts from.
+    """Makes the fine hourly frames that a joint network corrects.
 
     Args:
-        chain: a method in space, then ``self-checked``.
+        chain: a spatial method, then ``self-checked``.
     """
 
     def __init__(self, chain: Chain) -> None:
@@ -38,15 +38,15 @@ class Estimates:
         self.chain, self.space, self.time = chain, space, time
 
     def at(self, field: xr.DataArray, hours: np.ndarray) -> np.ndarray:
-        """Return the estimates of hours from one frame, included, to the next one, excluded.
+        """Return the estimates for hours from one frame (included) to the next (excluded).
 
         Args:
-            field: coarse, complete; the frames around the hours.
+            field: coarse frames around the hours, complete.
             hours: increasing.
 
         Returns:
-            (hours, 3, rows, columns) of the fine grid, ug m-3: the chain's, and the frames before and after, carried to
-            the hour (the chain's again where there is none within the method's reach). NaN: hours that cannot be made.
+            (hours, 3, rows, columns) on the fine grid, ug m-3: the chain's result, and the frames before and after,
+            carried to the hour (the chain's result again if no frame is within reach). NaN for hours without a result.
         """
         times = field.time.values
         made = self.chain.downscale(field, hours).values
@@ -70,7 +70,7 @@ class Estimates:
     def _carried(
         self, field: xr.DataArray, first: int, t: float
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return a fine frame and the next, carried to t between them; None: no two, or too far apart."""
+        """Return a fine frame and the next, carried to t between them; None if one is missing or the gap too long."""
         pair = field.isel(time=slice(max(first, 0), first + 2))
         if first < 0 or pair.sizes["time"] < 2:
             return None
@@ -84,12 +84,12 @@ class Estimates:
 
 
 class Runner(Protocol):
-    """What runs a network in space and time.
+    """Interface of the engines that run a joint network.
 
     Attributes:
-        name, clip_above: as of a :class:`deepcams.methods.base.Downscaler`.
-        context: names of the planes that follow the first four.
-        halo: how many coarse pixels away a pixel's answer sees.
+        name, clip_above: as in :class:`deepcams.methods.base.Downscaler`.
+        context: names of the planes after the first four.
+        halo: radius of the receptive field, coarse pixels.
     """
 
     name: str
@@ -98,23 +98,23 @@ class Runner(Protocol):
     halo: int
 
     def run(self, planes: np.ndarray) -> np.ndarray:
-        """Return (1, 1, H, W) of (1, P, H, W), ug m-3; see :meth:`deepcams.networks.JointNetwork.refine`."""
+        """Map (1, P, H, W) to (1, 1, H, W), ug m-3; see :meth:`deepcams.networks.JointNetwork.refine`."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Return everything that decides the result."""
+        """Return all settings that affect the result."""
         ...
 
 
 class Joint(_Method):
-    """A network that corrects the hours of a chain.
+    """A joint network that corrects the hours of a chain.
 
-    At an analysis each coarse cell keeps its mean (relative error <= 1e-6); between two it may change.
+    At an analysis each coarse cell keeps its mean (relative error <= 1e-6); between analyses it may change.
 
     Args:
         runner: runs the network.
-        estimates: make what it corrects.
-        auxiliary: a file with weather, for a network that takes it.
+        estimates: makes the frames to correct.
+        auxiliary: weather files, for a network that uses them.
     """
 
     hourly = True
@@ -163,7 +163,7 @@ class Joint(_Method):
         return field_like(field, fine, coarse.refine(self.factor), wanted)
 
     def check_input(self, field: xr.DataArray) -> None:
-        """Raise InputError where the auxiliary files cannot serve a field."""
+        """Raise InputError if the auxiliary files do not cover a field."""
         if self.auxiliary is not None:
             self.auxiliary.check_input(field)
 
@@ -171,7 +171,7 @@ class Joint(_Method):
     def _corrected(
         self, estimates: np.ndarray, t: float, hour: np.datetime64, coarse: Grid
     ) -> np.ndarray:
-        """Correct one hour, (3, rows, columns) -> (rows, columns), of the fine grid."""
+        """Correct one hour, (3, rows, columns) -> (rows, columns), on the fine grid."""
         grid = coarse.refine(self.factor)
         between = np.full((1, *grid.shape), 4 * t * (1 - t), np.float32)
         context = context_planes(self.runner.context, grid, hour, self.auxiliary)
@@ -181,7 +181,7 @@ class Joint(_Method):
         height = self.factor * coarse.rows
 
         def bands(rows: int) -> np.ndarray:
-            """Work on so many cell-like rows at once; each band has all that its answer sees."""
+            """Process the frame in bands of ``rows`` cell-like rows, each with its receptive field around it."""
             made = [
                 self.runner.run(planes[None, :, first : first + rows + 2 * margin])
                 for first in range(0, height, rows)
@@ -198,7 +198,7 @@ class Joint(_Method):
         return unify_poles(fine, grid)
 
     def settings(self) -> dict[str, Any]:
-        """Return the network's settings, and those of the chain that it corrects."""
+        """Return the settings of the network and of the chain that it corrects."""
         found = {**self.runner.settings(), "estimate": self.estimates.chain.settings()}
         if self.auxiliary is not None:
             found["auxiliary"] = self.auxiliary.settings()
@@ -206,12 +206,12 @@ class Joint(_Method):
 
 
 def surrounded(nodes: np.ndarray, coarse: Grid, factor: int, margin: int) -> np.ndarray:
-    """Return fine nodes as the network sees them: cell-like, with what surrounds them on the globe.
+    """Arrange fine nodes as the network's input: cell-like, with a margin taken from the globe around them.
 
     Args:
         nodes: (.., *coarse.refine(factor).shape).
-        coarse: the grid of the cells.
-        factor: fine nodes of a cell's edge.
+        coarse: grid of the cells.
+        factor: fine nodes per cell edge.
         margin: fine nodes to add on each side, a multiple of the factor.
 
     Returns:
@@ -220,7 +220,7 @@ def surrounded(nodes: np.ndarray, coarse: Grid, factor: int, margin: int) -> np.
     half = factor // 2
     grid = coarse.refine(factor)
     wide = pad(nodes, grid, margin + half, margin + half)
-    # a cell at a pole, or the first one of a globe, begins before the first node
+    # a cell at a pole, or the first one of the globe, begins before the first node
     top = 0 if coarse.north == 0 else half
     left = 0 if coarse.periodic else half
     rows = factor * coarse.rows + 2 * margin

@@ -1,4 +1,4 @@
-"""Planes that a network in space and time sees beside concentrations (:mod:`deepcams.networks.input_planes`)."""
+"""Input planes of joint networks in addition to concentrations (:mod:`deepcams.networks.input_planes`)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from deepcams.files.land_mask import land_fraction
 from deepcams.files.towns import cities
 
 _QUARTER = 4
-"""Nodes a degree of the land mask."""
+"""Nodes of the land mask per degree."""
 
 
 class Auxiliary(Protocol):
-    """What a user's file says of weather; see :class:`deepcams.methods.joint.weather_inputs.AuxiliaryFiles`."""
+    """Interface of weather data; see :class:`deepcams.methods.joint.weather_inputs.AuxiliaryFiles`."""
 
     def plane(self, name: str, grid: Grid, hour: np.datetime64) -> np.ndarray | None:
-        """Return the plane of a name in :data:`deepcams.networks.input_planes.AUXILIARY` at an hour; None: not known.
+        """Return a plane of :data:`deepcams.networks.input_planes.AUXILIARY` at an hour; None if not available.
 
         Returns:
             (rows, columns).
@@ -30,16 +30,16 @@ class Auxiliary(Protocol):
         ...
 
     def check_input(self, field: xr.DataArray) -> None:
-        """Raise InputError where the file cannot serve a field."""
+        """Raise InputError if the data do not cover a field."""
 
     def settings(self) -> dict[str, Any]:
-        """Return what the file holds, for provenance."""
+        """Return the contents of the files, for provenance."""
         ...
 
 
 @lru_cache(maxsize=8)
 def people(grid: Grid) -> np.ndarray:
-    """Return log10(1 + n), n thousand inhabitants of towns (of 15,000 and more) in each node's cell, float32."""
+    """Return log10(1 + n), float32, with n thousand inhabitants of towns (>= 15,000) in each node's cell."""
     towns = cities()
     row = np.rint((90 - towns.latitude) / grid.row_step).astype(int) - grid.north
     column = np.rint(towns.longitude / grid.step).astype(int) - grid.west
@@ -52,7 +52,7 @@ def people(grid: Grid) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def land(grid: Grid) -> np.ndarray:
-    """Return the share of land round each node, 0 to 1, float32."""
+    """Return the fraction of land around each node, 0 to 1, float32."""
     rows = np.rint((90 - grid.latitudes) * _QUARTER).astype(int)
     columns = np.rint(grid.longitudes * _QUARTER).astype(int) % (360 * _QUARTER)
     return land_fraction()[rows[:, None], columns]
@@ -81,13 +81,13 @@ def context_planes(
     hour: np.datetime64,
     auxiliary: Auxiliary | None = None,
 ) -> np.ndarray:
-    """Return the planes of some names at an hour.
+    """Return planes by name at an hour.
 
     Args:
-        names: of :data:`deepcams.networks.input_planes.CONTEXT`.
-        grid: the fine grid.
-        hour: UTC, the centre of the hour's bounds.
-        auxiliary: the user's file; what it does not know is 0.
+        names: names in :data:`deepcams.networks.input_planes.CONTEXT`.
+        grid: fine grid.
+        hour: UTC, centre of the hour's bounds.
+        auxiliary: weather data; planes that are not available are 0.
 
     Returns:
         (len(names), grid.rows, grid.columns), float32.

@@ -1,4 +1,4 @@
-"""A network in space and time that PyTorch runs; see :class:`deepcams.methods.joint.estimates.Runner`."""
+"""A joint network run by PyTorch; see :class:`deepcams.methods.joint.estimates.Runner`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deepcams.networks.scaling import Scaling
 
 
 class NeuralJoint(Neural):
-    """A trained network in space and time.
+    """A trained joint network, in space and time.
 
     Args:
         checkpoint: a loaded checkpoint of kind "joint".
@@ -40,5 +40,5 @@ class NeuralJoint(Neural):
 
 
 def scaled_planes(planes: torch.Tensor, scaling: Scaling) -> torch.Tensor:
-    """Return planes of which the first three, concentrations, are scaled; (B, P, H, W)."""
+    """Scale the first three planes, the concentrations; (B, P, H, W)."""
     return torch.cat([scaling.forward(planes[:, :3]), planes[:, 3:]], dim=1)

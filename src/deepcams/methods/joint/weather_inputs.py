@@ -1,7 +1,7 @@
-"""Weather from the user's files, for networks in space and time that take it.
+"""Weather from the user's files, for joint networks that use it.
 
-Each variable has its own grid and cadence: ERA5's or GEOS-CF's every hour, CAMS's every three hours. It is brought to
-an hour by a straight line in time and to a grid bilinearly. Hours outside the files' times are computed without it.
+Each variable has its own grid and time step: one hour in ERA5 and GEOS-CF, three in CAMS. It is interpolated linearly
+in time and bilinearly in space. Hours outside the files' times are computed without it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from deepcams.readers.weather import open_weather
 
 @dataclass(frozen=True)
 class _Quantity:
-    """A variable as files have it.
+    """A variable in files.
 
     Attributes:
-        names: of the variable, in lower case: ERA5's and CAMS's, GEOS-CF's.
-        units: known ones.
-        plane: what the network is given of its values.
+        names: names of the variable in lower case: in ERA5 and CAMS, in GEOS-CF.
+        units: supported units.
+        plane: converts values to the network's input.
     """
 
     names: tuple[str, ...]
@@ -60,8 +60,8 @@ class AuxiliaryFiles:
     """Weather in a user's files.
 
     Args:
-        fields: by name of :data:`deepcams.networks.input_planes.AUXILIARY`, (time, latitude, longitude), lazy.
-        files: name and bytes of each file, for provenance.
+        fields: fields by name in :data:`deepcams.networks.input_planes.AUXILIARY`, (time, latitude, longitude), lazy.
+        files: name and size in bytes of each file, for provenance.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class AuxiliaryFiles:
         self._frames: dict[tuple[str, int], np.ndarray] = {}
 
     def plane(self, name: str, grid: Grid, hour: np.datetime64) -> np.ndarray | None:
-        """Return a quantity at an hour, (grid.rows, grid.columns); None where the files do not reach it."""
+        """Return a quantity at an hour, (grid.rows, grid.columns); None if the files do not cover it."""
         field = self.fields.get(name)
         if field is None:
             return None
@@ -92,7 +92,7 @@ class AuxiliaryFiles:
         return np.nan_to_num(plane, nan=0.0)
 
     def _frame(self, name: str, at: int) -> np.ndarray:
-        """Return a frame as it is stored; the latest few are kept."""
+        """Return a stored frame; the latest few are cached."""
         key = (name, at)
         if key not in self._frames:
             values = np.asarray(self.fields[name][at].values, np.float32)
@@ -101,10 +101,10 @@ class AuxiliaryFiles:
         return self._frames[key]
 
     def check_input(self, field: xr.DataArray) -> None:
-        """Refuse files that do not hold a field's place or any of its hours, and tell of hours they do not reach.
+        """Check that the files cover a field's region and hours; give a notice of hours they do not cover.
 
         Raises:
-            InputError: see above.
+            InputError: the files do not cover the region or any of the hours.
         """
         grid, times = grid_of(field), field.time.values
         hours = np.arange(times[0], times[-1] + HOUR, HOUR)
@@ -137,22 +137,22 @@ class AuxiliaryFiles:
                 notice(f"{where} does not reach {without}, done without {name}")
 
     def settings(self) -> dict[str, Any]:
-        """Return what the files hold, for provenance."""
+        """Return the contents of the files, for provenance."""
         return {"names": sorted(self.fields), "files": self.files}
 
 
 def open_auxiliary(
     paths: Sequence[str], wanted: Sequence[str], network: object
 ) -> AuxiliaryFiles:
-    """Open files of weather: netCDF, GRIB, zips of them, folders, globs; any regular grid, any cadence.
+    """Open weather files: netCDF, GRIB, zips of them, folders, globs; any regular grid, any time step.
 
     Args:
         paths: the files.
-        wanted: names of the network's context.
-        network: of which, for messages.
+        wanted: names of the network's context planes.
+        network: name of the network for messages.
 
     Raises:
-        InputError: a network that takes no weather; no such files; none of the variables in them; other units.
+        InputError: the network uses no weather; files do not exist, have none of its variables, or have other units.
     """
     names = [name for name in wanted if name in AUXILIARY]
     if not names:
@@ -178,7 +178,7 @@ def open_auxiliary(
 
 
 def _bilinear(values: np.ndarray, own: Grid, grid: Grid) -> np.ndarray:
-    """Interpolate (own.rows, own.columns) to the nodes of another grid; beyond the edges the nearest value."""
+    """Interpolate (own.rows, own.columns) to the nodes of another grid; beyond the edges repeat the nearest value."""
     down = (own.latitudes[0] - grid.latitudes) / own.row_step
     row = np.clip(down, 0, own.rows - 1)
     across = (grid.longitudes - own.longitudes[0]) / own.step
@@ -187,7 +187,9 @@ def _bilinear(values: np.ndarray, own: Grid, grid: Grid) -> np.ndarray:
         column = across % own.columns
     else:
         around = own.around
-        half = (around - own.columns) / 2  # a node just west of the edge is at the edge
+        half = (
+            around - own.columns
+        ) / 2  # a node just west of the edge maps to the edge
         column = np.clip((across + half) % around - half, 0, own.columns - 1)
     top = np.minimum(row.astype(int), max(own.rows - 2, 0))
     left = np.minimum(column.astype(int), max(values.shape[1] - 2, 0))

@@ -1,1 +1,1 @@
-"""Methods in space."""
+"""Spatial methods."""

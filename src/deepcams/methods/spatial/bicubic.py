@@ -1,8 +1,8 @@
-"""Interpolation in space by a fixed kernel: bilinear, bicubic, and bicubic of the logarithm.
+"""Spatial interpolation with a fixed kernel: bilinear, bicubic, and bicubic of the logarithm.
 
 The fine nodes 3k-1, 3k, 3k+1 lie at -1/3, 0 and 1/3 of a coarse step from node k, so there are only three sets of
-weights; with plain multiplications and additions the result does not depend on the place of a node in the array,
-and rolling the input rolls the output to the bit.
+weights; with plain multiplications and additions the result does not depend on a node's position in the array, so
+rolling the input rolls the output bit for bit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEYS_A = -0.75
 """Free parameter of the cubic kernel, as in PyTorch's and ABPN's bicubic."""
 
 LOG_FLOOR = 0.01
-"""Values below this (ug m-3) count as this in the logarithm: lower ones are noise of analysis and packing."""
+"""Lower bound of values before the logarithm, ug m-3; lower values are noise of analysis and packing."""
 
 
 def cubic_weights(offset: float, a: float = KEYS_A) -> np.ndarray:
@@ -35,7 +35,7 @@ def linear_weights(offset: float) -> np.ndarray:
 
 
 def _phases(kind: str, factor: int) -> list[tuple[int, list[np.float32]]]:
-    """Return for each fine node of a cell the first coarse offset and the weights from there on."""
+    """Return, for each fine node of a cell, the offset of the first coarse node and the weights from there."""
     weights_at = cubic_weights if kind == "cubic" else linear_weights
     phases = []
     for position in range(factor):
@@ -69,7 +69,7 @@ def interpolate(
     factor: int = FACTOR,
     arrays: Arrays = NUMPY,
 ) -> Any:
-    """Interpolate node values to the fine nodes, round the globe and across the poles.
+    """Interpolate node values to the fine nodes, around the globe and across the poles.
 
     Args:
         values: (..., grid.rows, grid.columns), float32, of ``arrays``.
@@ -79,7 +79,7 @@ def interpolate(
         (..., *grid.refine(factor).shape), float32; fine node 3k has coarse node k's value.
     """
     padded = arrays.rearrange(pad, values, grid, 2, 2)
-    # Columns first, while the rows are few: only a third of the result is turned, and the result is in C order.
+    # Columns first, while rows are few: only a third of the result is transposed, and the result is in C order.
     columns = _along_rows(
         padded.swapaxes(-1, -2), grid.columns, kind, factor, arrays
     ).swapaxes(-1, -2)
@@ -100,7 +100,7 @@ class Bilinear(SpatialDownscaler):
 
 
 class Bicubic(SpatialDownscaler):
-    """Bicubic interpolation (a = -0.75), the paper's baseline; where it undershoots below 0, the result is 0."""
+    """Bicubic interpolation (a = -0.75), the paper's baseline; negative results are set to 0."""
 
     name = "bicubic"
     factors = FACTORS
@@ -111,7 +111,7 @@ class Bicubic(SpatialDownscaler):
 
 
 class LogBicubic(SpatialDownscaler):
-    """Bicubic interpolation of the logarithm: positive, and fair to clean air next to a plume."""
+    """Bicubic interpolation of the logarithm: positive, and without undershoot next to a plume."""
 
     name = "log-bicubic"
     factors = FACTORS

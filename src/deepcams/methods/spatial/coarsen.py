@@ -1,7 +1,7 @@
-"""Coarsening: from a fine field to a coarse one (options call it degradation, as the paper does).
+"""Coarsening of fields (called degradation in options, as in the paper).
 
-``area`` is the mean over a coarse model cell (and nearest to CAMS's spectrum, see docs/decisions); ``imresize`` and
-``decimate`` are those of the paper and of its release, for comparison. All three are registered to the node.
+``area`` is the mean over a coarse model cell (closest to CAMS's spectrum, see docs/decisions); ``imresize`` and
+``decimate`` are those of the paper and of its release, for comparison. All three are node-registered.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ Degradation = Literal["area", "imresize", "decimate"]
 def area_mean(
     fine: Any, coarse: Grid, factor: int = FACTOR, arrays: Arrays = NUMPY
 ) -> Any:
-    """Return the area-weighted mean of each coarse cell: (..., fine shape) -> (..., coarse.shape), same dtype.
+    """Compute the area-weighted mean of each coarse cell: (..., fine shape) -> (..., coarse.shape), same dtype.
 
-    A cell with a missing node is missing. Sums are taken in float64.
+    A cell with a missing node is missing. Sums are in float64.
 
     Args:
-        fine: of ``arrays``.
+        fine: array of the library ``arrays``.
     """
     cells = arrays.rearrange(cells_from_nodes, fine, coarse, factor)
     across = arrays.cast(cells[..., 0::factor], "float64")
     for offset in range(1, factor):
         across += cells[..., offset::factor]
     weights = cell_row_areas(coarse, factor) / factor
-    for row in (0, -1):  # a row beyond a pole weighs nothing, also where it is missing
+    for row in (0, -1):  # a row beyond a pole has weight 0, even where it is NaN
         if weights[row, row] == 0:
             across[..., row, :] = 0
     shares = arrays.put(weights)
@@ -63,14 +63,14 @@ def cubic_kernel(x: np.ndarray, a: float) -> np.ndarray:
 def imresize_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
     """Reduce as MATLAB's ``imresize(fine, 1/factor)``: bicubic, a = -0.5, antialiased by stretching the kernel.
 
-    The kernel is centred on the coarse node (MATLAB's own result of 721 x 1440 nodes is shifted by a fine node);
-    borders continue round the globe and across the poles instead of MATLAB's mirror.
+    The kernel is centred on the coarse node (MATLAB's own result for 721 x 1440 nodes is shifted by a fine node);
+    borders wrap around the globe and across the poles instead of being mirrored as in MATLAB.
     """
     radius = 2 * factor - 1
     kernel = cubic_kernel(np.arange(-radius, radius + 1) / factor, -0.5)
     kernel /= kernel.sum()
     grid = coarse.refine(factor)
-    # the fine row and column of the first coarse node
+    # fine row and column of the first coarse node
     top = factor * coarse.north - grid.north
     left = 0 if coarse.periodic else factor // 2
     padded = pad(fine.astype(np.float64), grid, radius, radius)
@@ -88,7 +88,7 @@ def imresize_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.nd
 
 
 def decimate(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
-    """Return every ``factor``-th node, the coarse ones themselves (as in the released training pairs)."""
+    """Return every ``factor``-th node, i.e. the coarse nodes themselves (as in the released training pairs)."""
     half = factor // 2
     return cells_from_nodes(fine, coarse, factor)[..., half::factor, half::factor]
 
@@ -100,9 +100,9 @@ METHODS = {"area": area_mean, "imresize": imresize_mean, "decimate": decimate}
 def coarsen(
     field: xr.DataArray, method: Degradation = "area", factor: int = FACTOR
 ) -> xr.DataArray:
-    """Return the field on the grid that is ``factor`` times coarser; lazy if ``field`` is.
+    """Coarsen a field by ``factor``; the result is lazy if ``field`` is.
 
-    Nodes at a region's edges that make no whole cell are left out, with a notice.
+    Nodes at a region's edges that do not fill a whole cell are left out, with a notice.
 
     Args:
         field: canonical field (time, latitude, longitude).
@@ -113,7 +113,7 @@ def coarsen(
         canonical field on the coarse grid, ug m-3.
 
     Raises:
-        InputError: unknown method, or no whole cell.
+        InputError: the method is unknown, or the field contains no whole cell.
     """
     function = METHODS[choose("degradation", method, get_args(Degradation))]
     coarse, rows, columns = trim_to_cells(grid_of(field), factor)

@@ -1,4 +1,4 @@
-"""Keep the coarse mean: the area mean of a cell's nine fine values equals the coarse value."""
+"""Conservation of the coarse mean: the area mean of a cell's fine values equals the coarse value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from deepcams.methods.spatial.bicubic import interpolate
 from deepcams.methods.spatial.coarsen import area_mean
 
 ROUNDS = 4
-"""Rounds of smooth back-projection; with four no 3 x 3 blocks show (docs/decisions)."""
+"""Iterations of smooth back-projection; after four no 3 x 3 blocks are visible (docs/decisions)."""
 
 _TINY = 1e-6
-"""Means below this (ug m-3) give no usable ratio; only the exact step deals with them."""
+"""Mean below which the ratio is not usable, ug m-3; such cells are handled by the exact step only."""
 
 
 @staged("conserve")
@@ -29,20 +29,22 @@ def conserve(
     rounds: int = ROUNDS,
     arrays: Arrays = NUMPY,
 ) -> np.ndarray:
-    """Return fine values whose area mean over each coarse cell is the coarse value, positive by construction.
+    """Adjust fine values so that their area mean over each coarse cell is the coarse value; the result is >= 0.
 
     Smooth multiplicative back-projection, ``x <- x exp(up(log(coarse / area(x))))`` with bicubic ``up``, brings the
-    means close without drawing the cells' borders; one exact rescaling per cell does the rest.
+    means close without visible cell borders; one exact rescaling per cell does the rest.
 
     Args:
         fine: (time, *grid.refine(factor).shape), >= 0, float32; overwritten.
         values: (time, *grid.shape), >= 0, the coarse values.
-        arrays: the array library that does the work, and where; one frame at a time is there.
+        arrays: array library and device; one frame at a time is on the device.
 
     Returns:
         like ``fine``; relative error of the means <= 1e-6.
     """
-    for frame, wanted in zip(fine, values, strict=True):  # one at a time fits the cache
+    for frame, wanted in zip(
+        fine, values, strict=True
+    ):  # one frame at a time fits into the cache
         on_device = arrays.put(frame)
         _conserve_frame(on_device, arrays.put(wanted), grid, factor, rounds, arrays)
         frame[...] = arrays.get(on_device)
@@ -54,7 +56,7 @@ def conserve(
 def _conserve_frame(
     frame: Any, wanted: Any, grid: Grid, factor: int, rounds: int, arrays: Arrays
 ) -> None:
-    """Conserve the means of a frame's cells, but for the poles; in place."""
+    """Conserve the means of a frame's cells except at the poles; in place."""
     xp = arrays.xp
     for _ in range(rounds):
         mean = area_mean(frame, grid, factor, arrays)
@@ -69,7 +71,7 @@ def _conserve_frame(
 
 
 def _ratio(wanted: Any, mean: Any, xp: Any) -> tuple[Any, Any]:
-    """Return wanted / mean, 0 where the mean is 0 and nothing can be rescaled, and where that is."""
+    """Return wanted / mean, 0 where the mean is 0 and cannot be rescaled, and the mask of those cells."""
     empty = mean <= np.finfo(np.float32).tiny
     ratio = wanted / xp.where(empty, 1, mean)
     return xp.where(empty, 0, ratio), empty
@@ -78,10 +80,10 @@ def _ratio(wanted: Any, mean: Any, xp: Any) -> tuple[Any, Any]:
 def _conserve_at_pole(
     frame: np.ndarray, wanted: np.ndarray, grid: Grid, factor: int, pole: int
 ) -> None:
-    """Give a pole (row 0 or -1) the coarse value, and the other rows of its cells that mean; in place.
+    """Set a pole (row 0 or -1) to the coarse value, and rescale the other rows of its cells to that mean; in place.
 
-    The pole is one point: rescaled cell by cell it would have as many values as columns. So the cell's mean is the
-    coarse value whether the pole's half row is weighed by its area or, by the cosine of latitude, not at all.
+    The pole is one point: rescaling each cell would give it a different value per column. With this, the cell's mean is
+    the coarse value whether the pole's half row is weighted by its area or, by the cosine of latitude, not at all.
     """
     is_pole = grid.north == 0 if pole == 0 else grid.south == grid.last_row
     if not is_pole:
@@ -105,12 +107,12 @@ def _conserve_at_pole(
 
 
 class Conserving(SpatialDownscaler):
-    """Another method in space, made to conserve the coarse means.
+    """Wraps a spatial method so that it conserves the coarse means.
 
     Args:
-        inner: the method whose result is corrected.
-        rounds: rounds of smooth back-projection before the exact step.
-        arrays: the array library that corrects, and where.
+        inner: method whose result is corrected.
+        rounds: iterations of smooth back-projection before the exact step.
+        arrays: array library and device of the correction.
     """
 
     def __init__(
@@ -125,14 +127,14 @@ class Conserving(SpatialDownscaler):
         self.name = f"{inner.name} (conserving)"
         self.factor = inner.factor
         self.clip_above = inner.clip_above
-        self.halo = inner.halo + 2 * rounds  # bicubic `up` reaches two cells a round
+        self.halo = inner.halo + 2 * rounds  # bicubic `up` reaches two cells per round
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
-        """Refine by the inner method and correct; see :meth:`SpatialDownscaler.refine`."""
+        """Refine with the inner method and correct; see :meth:`SpatialDownscaler.refine`."""
         fine = self.inner.refine(values, grid)
         return conserve(fine, values, grid, self.factor, self.rounds, self.arrays)
 
     def settings(self) -> dict[str, Any]:
-        """Return the inner method's settings, the number of rounds, and the library that corrects."""
+        """Return the inner method's settings, the number of rounds, and the array library."""
         how = {"rounds": self.rounds, "arrays": self.arrays.kind}
         return {**self.inner.settings(), "conserve": how}

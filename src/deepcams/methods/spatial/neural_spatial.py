@@ -1,4 +1,4 @@
-"""A spatial network as a method in space."""
+"""A spatial network as a spatial method."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from deepcams.networks.checkpoint import Checkpoint
 
 
 class NeuralSpatial(Neural, TiledSpatial):
-    """A trained spatial network, as a method in space.
+    """A trained spatial network as a spatial method.
 
-    Large frames are refined as a whole where the network has a sliding window, else in tiles.
+    Large frames are refined as a whole if the network has a sliding window, else in tiles.
 
     Args:
         checkpoint: a loaded checkpoint of kind "spatial".
@@ -40,15 +40,13 @@ class NeuralSpatial(Neural, TiledSpatial):
         Neural.__init__(self, checkpoint, device, precision)
         TiledSpatial.__init__(self, self.network.size_rule, self.network.tiling)
         self.factor = int(checkpoint.card.factor or 1)
-        self._sliding: bool | None = (
-            None  # decided with the first frame that is larger than a tile
-        )
+        self._sliding: bool | None = None  # set at the first frame larger than a tile
 
     def slides(self, grid: Grid) -> bool:
         """Return whether a frame on ``grid`` is refined as a whole, through a sliding window.
 
-        It is, if the network can, the frame is larger than a tile, and the memory suffices. The memory is looked at
-        once, so that all frames are refined alike.
+        This requires that the network supports it, the frame is larger than a tile, and memory suffices. Memory is
+        checked once, so that all frames are refined in the same way.
         """
         if not self.network.sliding_window or len(self.tiles(grid)) == 1:
             return False
@@ -66,7 +64,7 @@ class NeuralSpatial(Neural, TiledSpatial):
         return self._sliding
 
     def _run(self, frames: np.ndarray, work: Callable[[Tensor], Tensor]) -> np.ndarray:
-        """(n, rows, columns) in ug m-3 -> (n, factor rows, factor columns), through the scaling and back."""
+        """Run ``work`` on scaled frames: (n, rows, columns) -> (n, factor rows, factor columns), both in ug m-3."""
         scaling = self.checkpoint.scaling
         values = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         with torch.inference_mode(), working(self.device, self.precision):
@@ -74,7 +72,7 @@ class NeuralSpatial(Neural, TiledSpatial):
         return scaling.inverse(fine[:, 0].float()).cpu().numpy()
 
     def cells(self, frame: np.ndarray, grid: Grid) -> np.ndarray:
-        """Refine one frame, as a whole if it slides; see :meth:`TiledSpatial.cells`."""
+        """Refine one frame, with a sliding window if possible; see :meth:`TiledSpatial.cells`."""
         if self.slides(grid):
             arrays = TorchArrays(str(self.device))
 
@@ -88,7 +86,7 @@ class NeuralSpatial(Neural, TiledSpatial):
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-            self._sliding = False  # the next frames need not fail again
+            self._sliding = False  # do not retry with the next frames
             notice(
                 f"out of memory with a whole frame of {grid.rows} x {grid.columns}: going on in tiles"
             )
@@ -99,15 +97,15 @@ class NeuralSpatial(Neural, TiledSpatial):
         return self._run(tiles, self.network.refine)
 
     def working_bytes(self, rows: int, columns: int) -> int:
-        """Return the memory that one tile needs, as the network estimates it."""
+        """Return the network's estimate of the memory for one tile, bytes."""
         return int(self.network.working_bytes(rows, columns))
 
     def budget(self) -> int:
-        """Return the bytes of the device that may be used now."""
+        """Return the device memory that may be used now, bytes."""
         return memory_budget(self.device)
 
     def at_once(self, tiles: Tiles) -> int:
-        """Return how many tiles are refined together: on a GPU as many as fit into memory."""
+        """Return the batch size in tiles: on a GPU as many as fit into memory."""
         if self.device.type == "cpu":
             return 1
         one = max(self.working_bytes(tiles.rows.size, tiles.columns.size), 1)

@@ -1,4 +1,4 @@
-"""Networks in space: frames are cut into tiles as large as the network and the free memory allow."""
+"""Base of spatial networks: frames are cut into tiles as large as the network and the free memory allow."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from deepcams.methods.spatial.tiling import Tiles
 from deepcams.networks.sizes import SizeRule, Tiling
 
 _HALO = 16
-"""Halo of a network that takes whole frames: nodes beyond the frame's edges, so that they are like its inside."""
+"""Padding around whole frames, nodes, so that their edges are computed like the interior."""
 
 _SMALLEST = 32
-"""Core of a tile below which halving it saves no memory worth the loss."""
+"""Smallest core of a tile; halving it further would save little memory."""
 
 
 class TiledSpatial(SpatialDownscaler):
-    """What networks in space share, whatever runs them.
+    """Base of spatial networks, for any engine.
 
     Args:
         size_rule: frame sizes that the network takes.
-        tiling: how it wants large frames cut; None: it takes whole frames.
+        tiling: how to cut large frames; None: the network takes whole frames.
     """
 
     def __init__(self, size_rule: SizeRule, tiling: Tiling | None) -> None:
@@ -38,14 +38,14 @@ class TiledSpatial(SpatialDownscaler):
 
     @abstractmethod
     def working_bytes(self, rows: int, columns: int) -> int:
-        """Return the memory that one tile needs."""
+        """Return the memory that one tile needs, bytes."""
 
     def budget(self) -> int:
-        """Return the bytes that may be used now."""
+        """Return the memory that may be used now, bytes."""
         return usable_memory()
 
     def at_once(self, tiles: Tiles) -> int:
-        """Return how many tiles are refined together."""
+        """Return the batch size in tiles."""
         return 1
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
@@ -58,7 +58,7 @@ class TiledSpatial(SpatialDownscaler):
         return unify_poles(np.maximum(fine, 0, out=fine), grid.refine(self.factor))
 
     def tiles(self, grid: Grid, size: int | None = None) -> Tiles:
-        """Return the tiles of a frame on ``grid``; of the size that the network and the free memory allow."""
+        """Return the tiles of a frame on ``grid``; default size: as large as network and free memory allow."""
         rule = self.size_rule
         size = size or self._sizes(grid)[0]
         return Tiles.cut(grid, size, self.halo, rule.multiple, rule.minimum)
@@ -69,7 +69,7 @@ class TiledSpatial(SpatialDownscaler):
         fine, used = first_that_fits(
             lambda size: self._in_tiles(frame, grid, size), sizes, "tiles of"
         )
-        if used:  # the next frames need not fail again
+        if used:  # do not retry with the next frames
             self._tile_size = sizes[used]
         return fine
 

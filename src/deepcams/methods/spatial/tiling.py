@@ -1,6 +1,6 @@
-"""Overlapping tiles of a large frame, blended so that no border shows.
+"""Overlapping tiles of a large frame, blended to avoid visible borders.
 
-Along each axis the tiles are evenly spaced: as few as their size allows, and no larger than necessary.
+Along each axis the tiles are evenly spaced, as few as their size allows, and no larger than necessary.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class Axis:
     """Tiles along one axis of a frame, in coarse nodes.
 
     Attributes:
-        length: of the frame.
-        starts: first node of each tile, its halo included; negative before the frame's edge.
-        size: of each tile, halo included.
-        halo: nodes at each end that belong to the neighbours' core (or lie beyond the edge).
+        length: length of the frame.
+        starts: first node of each tile, including its halo; negative before the frame's edge.
+        size: size of each tile, including its halo.
+        halo: nodes at each end that belong to the neighbour's core (or lie beyond the edge).
     """
 
     length: int
@@ -33,7 +33,7 @@ class Axis:
     def cut(
         cls, length: int, size: int, halo: int, multiple: int = 1, minimum: int = 1
     ) -> Axis:
-        """Return as few tiles as possible, no larger than ``size``, multiples of ``multiple``, at least ``minimum``."""
+        """Cut into as few tiles as possible, of a size <= ``size``, a multiple of ``multiple``, >= ``minimum``."""
         core = max(size // multiple * multiple - 2 * halo, 1)
         count = -(-length // core)
         needed = max(-(-length // count) + 2 * halo, minimum)
@@ -42,16 +42,16 @@ class Axis:
 
     @property
     def before(self) -> int:
-        """Return how many nodes the tiles need before the frame's first."""
+        """Return the number of nodes that the tiles need before the frame's first node."""
         return -self.starts[0]
 
     @property
     def after(self) -> int:
-        """Return how many nodes the tiles need after the frame's last."""
+        """Return the number of nodes that the tiles need after the frame's last node."""
         return max(self.starts[-1] + self.size - self.length, 0)
 
     def window(self, factor: int) -> np.ndarray:
-        """Return the weight of each fine node of a tile: 0 in the outer half of the halo, then a squared sine to 1.
+        """Return the weight of each fine node of a tile: 0 in the outer half of the halo, then a sin^2 ramp to 1.
 
         The ramps of two neighbours add up to 1.
         """
@@ -66,7 +66,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Both axes of a frame on a grid."""
+    """The tiles of a frame along both axes."""
 
     grid: Grid
     rows: Axis
@@ -103,7 +103,7 @@ class Tiles:
             values: (grid.rows, grid.columns).
             refine: (n, size, size) -> (n, factor size, factor size), cell-like.
             factor: fine nodes per coarse node.
-            batch: how many tiles to hand over at once.
+            batch: number of tiles per call of ``refine``.
 
         Returns:
             (factor grid.rows, factor grid.columns), cell-like (see :func:`deepcams.core.grid.nodes_from_cells`).
@@ -123,7 +123,7 @@ class Tiles:
         weight = np.zeros_like(total)
 
         def tile(row: int, column: int, scale: int) -> tuple[slice, slice]:
-            """Return the tile's place in an array of ``scale`` nodes per coarse node."""
+            """Return the tile's slices in an array of ``scale`` nodes per coarse node."""
             return (
                 slice(row * scale, (row + rows.size) * scale),
                 slice(column * scale, (column + columns.size) * scale),
@@ -141,7 +141,7 @@ class Tiles:
         return self._crop(total[keep], factor) / self._crop(weight[keep], factor)
 
     def _crop(self, canvas: np.ndarray, factor: int) -> np.ndarray:
-        """Crop to the frame's columns; round the globe, the sums beyond one edge are added at the other."""
+        """Crop to the frame's columns; on the globe, sums beyond one edge are added at the other."""
         left, length = self.columns.before * factor, self.columns.length * factor
         frame = canvas[:, left : left + length].copy()
         if self.grid.periodic:

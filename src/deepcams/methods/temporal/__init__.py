@@ -1,1 +1,1 @@
-"""Methods in time."""
+"""Temporal methods."""

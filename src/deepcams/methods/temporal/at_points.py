@@ -1,7 +1,6 @@
-"""Methods in time that need no space: each place on its own, so that stations score them too.
+"""Temporal methods that treat each location independently, so that stations can score them too.
 
-They are methods like any other (:class:`deepcams.methods.base.TemporalDownscaler`) that do not use the grid of an
-interval.
+They are ordinary methods (:class:`deepcams.methods.base.TemporalDownscaler`) that do not use the grid of an interval.
 """
 
 from __future__ import annotations
@@ -16,6 +15,6 @@ METHODS = {
     "pchip": "deepcams.methods.temporal.four_frames:Pchip",
     "sun": "deepcams.methods.temporal.solar:Sun",
 }
-"""Name -> class of those that come with the package."""
+"""Classes of the built-in methods, by name."""
 
 AT_POINTS = Registry("method at a point", "deepcams.at_points", METHODS)

@@ -1,6 +1,6 @@
-"""Optical flow in time: both frames are carried along the motion between them, and blended.
+"""Interpolation by optical flow: both frames are carried along the motion between them, and blended.
 
-The motion is that of the logarithm of the field (:mod:`deepcams.methods.temporal.motion`).
+The motion is computed from the logarithm of the field (:mod:`deepcams.methods.temporal.motion`).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from deepcams.methods.temporal import motion
 
 _FLOOR = 0.1
 _CEILING = 1000.0
-"""Motion is sought in the logarithm between these (ug m-3). The values themselves are never clipped."""
+"""Bounds of values before the logarithm for the motion, ug m-3. The values themselves are never clipped."""
 
 _MARGIN = 12.0
-"""Degrees of the globe that are repeated round the frame, so that motion across its edges is seen."""
+"""Margin repeated around the frame, degrees, so that motion across its edges is detected."""
 
 CROP_MARGIN = 4.0
-"""The same for a crop that a network is trained on: the crop already has surroundings, which are cut off again."""
+"""Margin for training crops, degrees; they already include surroundings, which are cut off afterwards."""
 
 _FLOW_STEP = 0.25
-"""Coarser frames are enlarged to about this step (degrees) before their motion is sought."""
+"""Approximate grid step to which coarser frames are enlarged before motion estimation, degrees."""
 
 
 Carrier = Callable[..., list[Any]]
-"""(t, other fields at the times of both frames) -> both frames carried to t, then the other fields."""
+"""Function (t, two other fields at the frames' times) -> both frames carried to t, then the other fields."""
 
 
 def carrier(
@@ -44,16 +44,16 @@ def carrier(
     arrays: Arrays,
     margin: float = _MARGIN,
 ) -> Carrier:
-    """Find the motion between two frames, and return what carries them to any time t in [0, 1].
+    """Estimate the motion between two frames, and return a function that carries them to any time t in [0, 1].
 
     Args:
         before, after: (rows, columns) of ``grid``, ug m-3.
-        arrays: the array library that does the work, and where.
-        margin: degrees round the frame that are repeated.
+        arrays: array library and device.
+        margin: margin repeated around the frame, degrees.
 
     Returns:
-        a function of t and, if wanted, of two more fields at the times of both frames, of ``arrays`` and of any sign.
-        It gives both frames at time t, >= 0, and the two fields, (rows, columns) of ``arrays`` each.
+        a function of t and, optionally, of two more fields of any sign at the frames' times, as arrays of ``arrays``.
+        It returns both frames at time t, >= 0, and the two fields, each (rows, columns).
     """
     rows, columns = _surroundings(grid, margin)
     inside = (slice(rows, rows + grid.rows), slice(columns, columns + grid.columns))
@@ -81,13 +81,13 @@ def carrier(
 
 
 def _surroundings(grid: Grid, margin: float) -> tuple[int, int]:
-    """Return how many rows and columns are repeated on each side of a frame."""
+    """Return the number of rows and columns repeated on each side of a frame."""
     nodes = round(margin / grid.step)
     return min(nodes, grid.rows - 1), min(nodes, grid.columns - 1)
 
 
 def _motion(frames: Sequence[Any], grid: Grid, arrays: Arrays) -> Any:
-    """Find the motion between two frames of ``arrays`` that already have their surroundings."""
+    """Estimate the motion between two frames of ``arrays`` that already include their margin."""
     xp = arrays.xp
     first, last = (xp.log(xp.clip(frame, _FLOOR, _CEILING)) for frame in frames)
     enlarge = max(1, round(grid.step / _FLOW_STEP))
@@ -98,14 +98,14 @@ def _motion(frames: Sequence[Any], grid: Grid, arrays: Arrays) -> Any:
 def motion_of(
     before: np.ndarray, after: np.ndarray, grid: Grid, margin: float = _MARGIN
 ) -> np.ndarray:
-    """Return the motion between two frames, as :func:`deepcams.methods.temporal.motion.motion_between` has it.
+    """Estimate the motion between two frames with :func:`deepcams.methods.temporal.motion.motion_between`.
 
     Args:
         before, after: (rows, columns) of ``grid``, ug m-3.
-        margin: degrees round the frame that are repeated.
+        margin: margin repeated around the frame, degrees.
 
     Returns:
-        (2, rows, columns), float32, pixels eastward and down the rows.
+        (2, rows, columns), float32, displacement in pixels along columns (eastward) and down the rows.
     """
     rows, columns = _surroundings(grid, margin)
     frames = [pad(frame, grid, rows, columns) for frame in (before, after)]
@@ -116,8 +116,8 @@ def motion_of(
 
 
 def _carried_to(carry: Carrier, fractions: Sequence[float]) -> list[list[Any]]:
-    """Return for each fraction the frame before and the frame after, each carried to that time, of ``arrays``."""
-    # the libraries free the interpreter while they work
+    """Return, for each fraction, both frames carried to that time, as arrays of ``arrays``."""
+    # the libraries release the GIL
     with stage("carry"), ThreadPoolExecutor(min(threads(), 2)) as pool:
         return list(pool.map(carry, fractions))
 
@@ -125,11 +125,11 @@ def _carried_to(carry: Carrier, fractions: Sequence[float]) -> list[list[Any]]:
 def initial_estimate(
     before: np.ndarray, after: np.ndarray, t: float, grid: Grid
 ) -> np.ndarray:
-    """Return the initial estimate of a network at time t: both frames, carried along their motion.
+    """Compute the initial estimate for a network at time t: both frames, carried along their motion.
 
     Args:
-        before: (rows, columns) of ``grid``, ug m-3, not below 0.
-        after: likewise, one step later.
+        before: (rows, columns) of ``grid``, ug m-3, >= 0.
+        after: the same one step later.
         t: time between them, in (0, 1).
 
     Returns:
@@ -145,19 +145,19 @@ def initial_estimates(
     grid: Grid,
     arrays: Arrays = NUMPY,
 ) -> np.ndarray:
-    """Return the initial estimates of whole frames at several times, as in :class:`Flow`: (T, 2, rows, columns)."""
+    """Compute the initial estimates of whole frames at several times, as in :class:`Flow`: (T, 2, rows, columns)."""
     pairs = _carried_to(carrier(before, after, grid, arrays), fractions)
     return np.array([[arrays.get(each) for each in pair] for pair in pairs])
 
 
 class Flow(TemporalDownscaler):
-    """Interpolation along optical flow; at coarse or fine resolution, before or after a method in space.
+    """Interpolation along optical flow, at coarse or fine resolution, before or after a spatial method.
 
-    Values are carried as square roots with a cubic kernel: peaks keep their height (a linear kernel flattens them by
-    a fifth of the error) and nothing falls below zero next to a plume.
+    Square roots of values are carried with a cubic kernel: peaks keep their height (a linear kernel flattens them by
+    a fifth of the error) and no value falls below zero next to a plume.
 
     Args:
-        arrays: the array library that does the work, and where.
+        arrays: array library and device.
     """
 
     name = "flow"
@@ -168,13 +168,13 @@ class Flow(TemporalDownscaler):
 
     @classmethod
     def on_device(cls, device: str) -> Self:
-        """Return it with what works on ``auto``, ``cpu`` or ``cuda``; see :func:`arrays_for`."""
+        """Create the method for a device: ``auto``, ``cpu`` or ``cuda``; see :func:`arrays_for`."""
         return cls(arrays_for(device))
 
     def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
         """Blend the carried frames; see :meth:`TemporalDownscaler.between`."""
         before, after, grid = interval.before, interval.after, interval.on
-        times = [float(t) for t in fractions]  # NumPy's would make all float64
+        times = [float(t) for t in fractions]  # a NumPy scalar would promote to float64
         pairs = _carried_to(carrier(before, after, grid, self.arrays), times)
         frames = [
             self.arrays.get((1 - t) * first + t * last)
@@ -183,7 +183,7 @@ class Flow(TemporalDownscaler):
         return unify_poles(np.stack(frames), grid)
 
     def settings(self) -> dict[str, Any]:
-        """Return the method's name, the numbers of its motion, and the library that does the work."""
+        """Return the method's name, the parameters of its motion, and the array library."""
         return {
             "name": self.name,
             "motion": motion.SETTINGS,

@@ -1,4 +1,4 @@
-"""Linear interpolation in time: the correct baseline, and the paper's printed one."""
+"""Linear interpolation in time: the correct baseline, and the one printed in the paper."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deepcams.methods.interval import Interval
 def straight(
     before: np.ndarray, after: np.ndarray, fractions: Sequence[float]
 ) -> np.ndarray:
-    """Return values on straight lines between two frames of any shape: (len(fractions), ..), of the frames' type."""
+    """Interpolate linearly between two frames of any shape: (len(fractions), ..), of the frames' dtype."""
     t = np.asarray(fractions, before.dtype).reshape(-1, *[1] * before.ndim)
     return np.asarray((1 - t) * before + t * after)
 
@@ -32,8 +32,8 @@ class Linear(TemporalDownscaler):
 class LinearEq9(Linear):
     """Equation 9 of Xiao et al. 2022 as printed, ``t before + (1 - t) after``: the weights are reversed.
 
-    At t = 1/3 the frame 1 h away gets a third of the weight, the one 2 h away two thirds. Only for reproducing the
-    baseline of the paper's Table 2; :class:`Linear` is the correct interpolation.
+    At t = 1/3 the frame 1 h away gets a third of the weight, the one 2 h away two thirds. It only serves to reproduce
+    the baseline of the paper's Table 2; :class:`Linear` is the correct interpolation.
     """
 
     name = "linear-eq9"

@@ -1,15 +1,15 @@
-"""Motion between two images, and frames carried along it; the same arithmetic in NumPy and in PyTorch.
+"""Estimation of the motion between two images, and frames carried along it, in NumPy or PyTorch.
 
 Iterative Lucas-Kanade (Lucas and Kanade 1981) from coarse to fine (Bouguet 2001), with four changes:
 
-- Motion is found at the middle of the way, from both images alike: one motion a pair, not one each way.
-- Gradients of the images are compared, not the images, so that growth on the way does no harm (Brox et al. 2004).
-- Large differences count less: each is weighed by the inverse of its size.
-- Each step is drawn towards the mean of its neighbours (Bruhn et al. 2005), which fills places without texture.
+- Motion is estimated at the middle of the interval, symmetrically in both images: one motion per pair, not two.
+- Gradients of the images are compared, not the images, so that growth in between does no harm (Brox et al. 2004).
+- Large differences are down-weighted by the inverse of their size.
+- Each step is pulled towards the mean of its neighbours (Bruhn et al. 2005), which fills areas without texture.
 
-Images are compared pixel by pixel; motion has one value for each 4 x 4 pixels.
+Images are compared pixel by pixel; motion has one value per 4 x 4 pixels.
 
-The numbers were chosen on the real GEOS-CF hours west of 75W alone (docs/decisions/05-flow.md).
+The parameters were chosen only on real GEOS-CF hours west of 75W (docs/decisions/05-flow.md).
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ import numpy as np
 from deepcams.methods.arrays import Arrays
 
 CELL = 4
-"""Edge of a cell, pixels: motion has one value a cell."""
+"""Edge of a cell, pixels; motion has one value per cell."""
 
 _SMALLEST = 32
-"""The image is halved until its shorter edge has at most so many pixels."""
+"""Largest shorter edge of the coarsest level of the pyramid, pixels."""
 
 _STEPS = 2
-"""Steps at each level of the pyramid."""
+"""Number of iterations at each level of the pyramid."""
 
 _LONGEST = 1.0
-"""Pixels that a step may change the motion by; more is sought at a coarser level."""
+"""Largest change of the motion per iteration, pixels; larger motion is found at coarser levels."""
 
 _ROBUST = 0.1
-"""Difference of gradients (logarithm over two pixels) beyond which a difference counts less."""
+"""Difference of gradients (logarithm over two pixels) above which it is down-weighted."""
 
 _STIFFNESS = 0.02
-"""Weight of the neighbours' mean against a pixel's weighted squared gradients."""
+"""Weight of the neighbours' mean relative to a pixel's weighted squared gradients."""
 
 SETTINGS = {
     "kind": "lucas-kanade",
@@ -46,7 +46,7 @@ SETTINGS = {
     "robust": _ROBUST,
     "stiffness": _STIFFNESS,
 }
-"""What decides the motion, for provenance."""
+"""Parameters of the motion, for provenance."""
 
 
 class Places(NamedTuple):
@@ -57,7 +57,7 @@ class Places(NamedTuple):
 
 
 def _places(shape: Sequence[int], arrays: Arrays, enlarge: int = 1) -> Places:
-    """Return where the pixels of an image are in the one that is ``enlarge`` times smaller."""
+    """Return the positions of an image's pixels in the image that is ``enlarge`` times smaller."""
     rows, columns = shape
     return Places(*arrays.constants(_made_places, rows, columns, enlarge))
 
@@ -72,18 +72,18 @@ def _made_places(rows: int, columns: int, enlarge: int) -> list[np.ndarray]:
 
 
 def _sampled(field: Any, at: Places, arrays: Arrays) -> Any:
-    """Return each component of (n, rows, columns) at some points, between pixels linearly."""
+    """Sample each component of (n, rows, columns) at points by linear interpolation."""
     return arrays.xp.stack([arrays.sample(each, *at) for each in field])
 
 
 def _cell_means(image: Any, size: int) -> Any:
-    """(rows, columns) -> (rows / size, columns / size)."""
+    """Average over cells: (rows, columns) -> (rows / size, columns / size)."""
     rows = sum(image[k::size] for k in range(size))
     return sum(rows[:, k::size] for k in range(size)) / size**2
 
 
 def _smooth(fields: Any, xp: Any) -> Any:
-    """Return (n, rows, columns) after weights 1 2 1 along both axes; edges repeated."""
+    """Smooth (n, rows, columns) with weights 1 2 1 along both axes; edges are repeated."""
     wide = xp.concatenate((fields[..., :1], fields, fields[..., -1:]), -1)
     fields = wide[..., :-2] + 2 * fields + wide[..., 2:]
     high = xp.concatenate((fields[:, :1], fields, fields[:, -1:]), 1)
@@ -91,7 +91,7 @@ def _smooth(fields: Any, xp: Any) -> Any:
 
 
 def _along_x(image: Any, xp: Any) -> Any:
-    """Return each pixel's right neighbour less its left one; at an edge as one pixel inwards."""
+    """Return each pixel's right neighbour minus its left one; at an edge the value one pixel inwards."""
     found = xp.zeros_like(image)
     found[:, 1:-1] = image[:, 2:] - image[:, :-2]
     found[:, 0], found[:, -1] = found[:, 1], found[:, -2]
@@ -99,7 +99,7 @@ def _along_x(image: Any, xp: Any) -> Any:
 
 
 def _along_y(image: Any, xp: Any) -> Any:
-    """Return each pixel's lower neighbour less its upper one; at an edge as one pixel inwards."""
+    """Return each pixel's lower neighbour minus its upper one; at an edge the value one pixel inwards."""
     found = xp.zeros_like(image)
     found[1:-1] = image[2:] - image[:-2]
     found[0], found[-1] = found[1], found[-2]
@@ -110,7 +110,7 @@ class _Level:
     """Both images at one level of the pyramid.
 
     Args:
-        images: (rows, columns) each, whole cells.
+        images: (rows, columns) each, multiples of :data:`CELL`.
     """
 
     def __init__(self, images: list[Any], arrays: Arrays) -> None:
@@ -120,20 +120,20 @@ class _Level:
         self.in_cells = _places(images[0].shape, arrays, CELL)
 
     def coarser(self) -> _Level:
-        """Return the level whose images are half as large."""
+        """Return the next level, with images half as large."""
         return _Level([_cell_means(each, 2) for each in self.images], self.arrays)
 
     def no_motion(self) -> Any:
-        """Return a motion of 0 for each cell."""
+        """Return zero motion for each cell."""
         cells = self.images[0][::CELL, ::CELL]
         return self.arrays.xp.stack([cells, cells]) * 0
 
     def of_pixels(self, motion: Any) -> Any:
-        """Return the motion of each pixel from that of each cell."""
+        """Interpolate the motion from cells to pixels."""
         return _sampled(motion, self.in_cells, self.arrays)
 
     def improved(self, motion: Any) -> Any:
-        """Return the motion of each cell, (2, rows, columns), after one more step."""
+        """Return the motion of each cell, (2, rows, columns), after one more iteration."""
         xp = self.arrays.xp
         half_x, half_y = self.of_pixels(motion) / 2
         x, y = self.pixels
@@ -168,21 +168,21 @@ class _Level:
 
 
 def motion_between(first: Any, last: Any, arrays: Arrays, enlarge: int = 1) -> Any:
-    """Return the motion that carries one image into another.
+    """Estimate the motion that carries one image into another.
 
     Args:
-        first, last: (rows, columns), float32, of ``arrays``; any shape.
-        enlarge: how many times larger the images are made to seek their motion.
+        first, last: (rows, columns), float32, of ``arrays``; any size.
+        enlarge: factor by which the images are enlarged for the estimation.
 
     Returns:
-        (2, rows, columns), float32, pixels eastward along the columns and down the rows: what passes the pixel at the
-        middle of the time moves so far from the first to the last image.
+        (2, rows, columns), float32, displacement from the first to the last image, in pixels eastward along the columns
+        and down the rows, of whatever passes the pixel at the middle of the interval.
     """
     shape = [enlarge * size for size in first.shape]
     levels = 0
     while min(shape) >> levels > _SMALLEST:
         levels += 1
-    whole = CELL << levels  # the least that all levels divide into cells
+    whole = CELL << levels  # smallest size that every level can divide into cells
     extended = [-(-size // whole) * whole for size in shape]
     at = _places(extended, arrays, enlarge)
     images = [arrays.sample(each, *at, cubic=True) for each in (first, last)]
@@ -203,7 +203,7 @@ def motion_between(first: Any, last: Any, arrays: Arrays, enlarge: int = 1) -> A
 
 
 def smoothed(image: Any, arrays: Arrays) -> Any:
-    """Return an image smoothed over about three cells, (rows, columns), of any shape; edges repeated."""
+    """Smooth an image (rows, columns) of any size over about three cells; edges are repeated."""
     rows, columns = image.shape
     whole = [-(-size // CELL) * CELL for size in image.shape]
     wide = arrays.sample(image, *_places(whole, arrays))
@@ -212,10 +212,10 @@ def smoothed(image: Any, arrays: Arrays) -> Any:
 
 
 class Path:
-    """The way from one frame to another.
+    """Paths along the motion from one frame to another.
 
     Args:
-        motion: as :func:`motion_between` returns it.
+        motion: from :func:`motion_between`.
     """
 
     def __init__(self, motion: Any, arrays: Arrays) -> None:
@@ -224,10 +224,10 @@ class Path:
         self.pixels = _places(motion.shape[1:], arrays)
 
     def to(self, time: float) -> tuple[Places, Places]:
-        """Return where the first and the last frame have what is at each pixel at a time between 0 and 1."""
+        """Return the positions, in the first and the last frame, of what is at each pixel at a time in [0, 1]."""
         x, y = self.pixels
-        time = float(time)  # NumPy's would make all float64
-        # What is here now passed the middle where it was not here, but about half of its motion away.
+        time = float(time)  # a NumPy scalar would promote to float64
+        # Motion is given at the middle of the interval; what is here now was up to half its motion away then.
         late = time - 0.5
         here = Places(x - late * self.motion[0], y - late * self.motion[1])
         move_x, move_y = _sampled(self.motion, here, self.arrays)

@@ -1,4 +1,4 @@
-"""A temporal network as a method in time."""
+"""A temporal network as a temporal method."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from deepcams.methods.temporal.flow import Flow, initial_estimates
 from deepcams.networks.checkpoint import Checkpoint
 
 _BAND = 224
-"""Rows that are worked on at once where the network allows it: a third of the memory for a quarter more work."""
+"""Number of rows processed at once if the network allows it: a third of the memory for a quarter more work."""
 
 
 class NeuralTemporal(Neural, TemporalDownscaler):
-    """A trained temporal network, as a method in time.
+    """A trained temporal network as a temporal method.
 
-    Nodes of the globe (or of a region's mirror image) are added on each side, as many as the network's ``context``, so
-    that its zero padding stays far from the frame: with 128 columns the released XVFI has no seam beyond rounding
+    Each side is padded by the network's ``context`` with nodes of the globe (or a region's mirror image), so that the
+    network's zero padding stays far from the frame: with 128 columns the released XVFI has no seam beyond rounding
     (with 64, one of 0.3 %).
 
     Args:
@@ -47,7 +47,7 @@ class NeuralTemporal(Neural, TemporalDownscaler):
             self.halo = max(self.halo, Flow.halo)
 
     def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
-        """Predict; see :meth:`TemporalDownscaler.between`. All fractions in one pass where memory allows."""
+        """Predict all fractions, in one batch if memory allows; see :meth:`TemporalDownscaler.between`."""
         before, after, grid = interval.before, interval.after, interval.on
         scaling = self.checkpoint.scaling
         context_rows, context_columns = self.network.context
@@ -58,7 +58,7 @@ class NeuralTemporal(Neural, TemporalDownscaler):
         left = (columns - grid.columns + 1) // 2
 
         def scaled(frames: np.ndarray) -> torch.Tensor:
-            """(.., rows, columns) in ug m-3 -> with context, (1, .., 1, rows, columns)."""
+            """Scale and pad (.., rows, columns) in ug m-3 -> (1, .., 1, rows, columns)."""
             wide = np.ascontiguousarray(
                 pad(frames, grid, top, left)[..., :rows, :columns]
             )
@@ -95,9 +95,9 @@ class NeuralTemporal(Neural, TemporalDownscaler):
         return unify_poles(np.maximum(inside, 0), grid)
 
     def _bands(self, rows: int) -> list[tuple[slice, slice]]:
-        """Return the rows to work on at once, and the part of each band's rows that counts.
+        """Return the rows of each band, and the part of them whose result is valid.
 
-        The whole frame, unless the network's receptive field is known.
+        If the network's receptive field is unknown, there is one band, the whole frame.
         """
         multiple = self.network.size_rule.multiple
         if self.network.receptive_field is None:

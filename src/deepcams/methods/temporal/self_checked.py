@@ -1,7 +1,7 @@
-"""A mixture of methods in time whose weights follow from what each makes of frames that are known.
+"""A mixture of temporal methods, weighted by how well each reconstructs known frames.
 
-Every frame with one before and one after it can be hidden and made again from these two. Where motion makes it better,
-motion is trusted; where not, the place is. Nothing is fitted to any data, and no weight is stored.
+Every frame with neighbours on both sides can be hidden and reconstructed from them. Where motion reconstructs it
+better, interpolation along motion gets more weight; elsewhere interpolation in place does. Nothing is fitted to data.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from deepcams.methods.temporal.four_frames import curve
 from deepcams.methods.temporal.motion import smoothed
 
 _SMALLEST = 1e-3
-"""Errors below it (ug m-3) count as this: two candidates without error share alike."""
+"""Added to errors, ug m-3, so that candidates without error get equal weights."""
 
 _ROUND = 16
-"""Nodes round the frame that are repeated before errors are smoothed, so that there is no seam."""
+"""Margin around the frame before errors are smoothed, nodes, to avoid a seam."""
 
 
 class Carried(NamedTuple):
-    """Two frames and their residuals, carried to one time; each (rows, columns)."""
+    """Two frames and their residuals, carried to the same time; each (rows, columns)."""
 
     before: Any
     after: Any
@@ -40,20 +40,20 @@ class Carried(NamedTuple):
 
 
 class Candidate(Protocol):
-    """What relates two frames; a new one needs nothing else."""
+    """A way to relate two frames; the whole interface of a new one."""
 
     def __init__(
         self, before: np.ndarray, after: np.ndarray, grid: Grid, arrays: Arrays
     ) -> None:
-        """Take two frames, (rows, columns) of ``grid``, float32, ug m-3, >= 0."""
+        """Relate two frames, (rows, columns) of ``grid``, float32, ug m-3, >= 0."""
 
     def at(self, t: float, residual_before: Any, residual_after: Any) -> Carried:
-        """Return both frames, and fields of any sign (or None) at their times, carried to time t in [0, 1]."""
+        """Carry both frames, and fields of any sign (or None) at their times, to time t in [0, 1]."""
         ...
 
 
 class InPlace:
-    """Frames are related place by place; see :class:`Candidate`."""
+    """Relates frames at fixed locations; see :class:`Candidate`."""
 
     def __init__(
         self, before: np.ndarray, after: np.ndarray, grid: Grid, arrays: Arrays
@@ -61,12 +61,12 @@ class InPlace:
         self._frames = arrays.put(before), arrays.put(after)
 
     def at(self, t: float, residual_before: Any, residual_after: Any) -> Carried:
-        """Return all of them as they are."""
+        """Return all fields unchanged."""
         return Carried(*self._frames, residual_before, residual_after)
 
 
 class AlongMotion:
-    """Frames are related along their optical flow; see :class:`Candidate`."""
+    """Relates frames along their optical flow; see :class:`Candidate`."""
 
     def __init__(
         self, before: np.ndarray, after: np.ndarray, grid: Grid, arrays: Arrays
@@ -74,7 +74,7 @@ class AlongMotion:
         self._carry = flow.carrier(before, after, grid, arrays)
 
     def at(self, t: float, residual_before: Any, residual_after: Any) -> Carried:
-        """Return all of them where the motion takes them."""
+        """Return all fields carried along the motion."""
         if residual_before is None:
             first, last = self._carry(t)
             return Carried(first, last, None, None)
@@ -82,11 +82,11 @@ class AlongMotion:
 
 
 class Check(NamedTuple):
-    """What the candidates make of one frame that was hidden from them.
+    """The candidates' reconstructions of one hidden frame, compared with it.
 
     Attributes:
-        residuals: of each candidate, the frame less what it makes of it, ug m-3.
-        shares: weight of each candidate, 0 to 1, together 1.
+        residuals: frame minus reconstruction, per candidate, ug m-3.
+        shares: weight of each candidate, 0 to 1, with sum 1.
     """
 
     residuals: list[Any]
@@ -94,17 +94,16 @@ class Check(NamedTuple):
 
 
 class SelfChecked(TemporalDownscaler):
-    """Candidates weighed, at each place, by their error in making the two frames again (of four known ones).
+    """Candidates weighted, at each location, by their errors in reconstructing the two frames from four known ones.
 
     A candidate's weight at a frame is the inverse square of its absolute error there, smoothed over some nodes; between
-    two frames weights are linear in time. Its error also bends it: with two carried frames it says what a frame beyond
-    each would be, and the curve through the four is that of :class:`deepcams.methods.temporal.four_frames.Cubic`. Where
-    one of the outer frames is not known, the other decides; where neither is, the first candidate's two frames are
-    blended, as
-    :class:`deepcams.methods.temporal.flow.Flow` does.
+    two frames weights are linear in time. The residuals also give the curvature: with two carried frames they determine
+    the frames beyond, and the curve through all four is that of :class:`deepcams.methods.temporal.four_frames.Cubic`.
+    If one of the outer frames is unknown, the other is used for both; if both are unknown, the first candidate's two
+    frames are blended as in :class:`deepcams.methods.temporal.flow.Flow`.
 
     Args:
-        arrays: the array library that does the work, and where.
+        arrays: array library and device.
         candidates: classes of :class:`Candidate`.
     """
 
@@ -127,7 +126,7 @@ class SelfChecked(TemporalDownscaler):
 
     @classmethod
     def on_device(cls, device: str) -> Self:
-        """Return it with what works on ``auto``, ``cpu`` or ``cuda``; see :func:`arrays_for`."""
+        """Create the method for a device: ``auto``, ``cpu`` or ``cuda``; see :func:`arrays_for`."""
         return cls(arrays_for(device))
 
     def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
@@ -162,13 +161,13 @@ class SelfChecked(TemporalDownscaler):
                 total = total + share * self._bent(each, t)
             return self.arrays.get(total)
 
-        # the libraries free the interpreter while they work
+        # the libraries release the GIL
         with stage("carry"), ThreadPoolExecutor(min(threads(), 2)) as pool:
             frames = list(pool.map(mixed, map(float, fractions)))
         return unify_poles(np.stack(frames), grid)
 
     def carried(self, interval: Interval, t: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return both frames of an interval, carried to time t in [0, 1] as the first candidate does."""
+        """Carry both frames of an interval to time t in [0, 1] with the first candidate."""
         first, last = self._pair(interval, t)
         return self.arrays.get(first), self.arrays.get(last)
 
@@ -178,7 +177,7 @@ class SelfChecked(TemporalDownscaler):
         return found or candidates[0].at(t, None, None)[:2]
 
     def _straight(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
-        """Blend the carried frames of the first candidate in proportion to time."""
+        """Blend the carried frames of the first candidate linearly in time."""
 
         def blended(t: float) -> np.ndarray:
             first, last = self._pair(interval, t)
@@ -190,7 +189,7 @@ class SelfChecked(TemporalDownscaler):
         return unify_poles(np.stack(frames), interval.on)
 
     def _related(self, interval: Interval) -> tuple[str, list[Candidate]]:
-        """Return a key of two frames, and what each candidate makes of them; the latest two are kept."""
+        """Return the key of an interval and its candidates; the latest two intervals are cached."""
         key = self._latest.key(interval.before, interval.after, repr(interval.on))
         found: list[Candidate] | None = self._latest.get(key)
         if found is None:
@@ -202,10 +201,10 @@ class SelfChecked(TemporalDownscaler):
         return key, found
 
     def _bent(self, carried: Carried, t: float) -> Any:
-        """Return the curve through two carried frames whose residuals say how far those beyond are off the line."""
+        """Evaluate the curve through two carried frames; the residuals give the frames beyond them."""
         xp = self.arrays.xp
         middle = carried.after - carried.before
-        # frames beyond are not below 0
+        # the frames beyond are >= 0
         first = xp.minimum(middle + 2 * carried.residual_before, carried.before)
         last = xp.maximum(middle - 2 * carried.residual_after, -carried.after)
         return curve((first, middle, last), carried.before, t, xp=xp)
@@ -217,10 +216,10 @@ class SelfChecked(TemporalDownscaler):
         later: np.ndarray | None,
         grid: Grid,
     ) -> Check | None:
-        """Have a frame made again from the one before and the one after it; ``None``: one of these is not known."""
+        """Reconstruct a frame from its neighbours and compare; ``None`` if a neighbour is unknown."""
         if earlier is None or later is None:
             return None
-        # the check at the end of an interval is that at the beginning of the next one
+        # the check at the end of an interval is the one at the start of the next
         key = self._recent.key(earlier, hidden, later, repr(grid))
         found: Check | None = self._recent.get(key)
         if found is None:
@@ -252,7 +251,7 @@ class SelfChecked(TemporalDownscaler):
         return smooth[rows : rows + grid.rows, columns : columns + grid.columns]
 
     def settings(self) -> dict[str, Any]:
-        """Return the method's name, its candidates, and the settings of what flow has."""
+        """Return the method's name, its candidates, and the settings of flow."""
         names = [candidate.__name__ for candidate in self.candidates]
         return {
             **flow.Flow(self.arrays).settings(),

@@ -1,10 +1,9 @@
-"""A curve through four frames whose blend of the middle two knows the sun.
+"""A cubic curve through four frames with weights modulated by the sun's elevation.
 
-Between two frames the sun rises, sets or does neither, and PM2.5 near the ground follows: emissions gather under a
-shallow layer of air, which opens after sunrise and closes in the evening. What the straight line between two frames
-misses is taken from the sun's mean elevation over the interval and from its change, so that a place in the tropics,
-where the sun climbs steeply, and one in the north share one shape. The weights were fitted to both at once
-(``benchmarks/sun.py``).
+PM2.5 near the ground follows the sun: emissions accumulate in a shallow boundary layer, which deepens after sunrise and
+becomes shallow again in the evening. The deviation from linear interpolation is modelled from the sun's mean elevation
+over the interval and its change, so that the same shape holds in the tropics, where the sun climbs steeply, and in the
+north. The weights were fitted to both together (``benchmarks/sun.py``).
 """
 
 from __future__ import annotations
@@ -25,25 +24,25 @@ from deepcams.methods.interval import Interval
 from deepcams.methods.temporal.four_frames import Cubic
 
 STEP = 3 * HOUR
-"""Between the frames that the weights were fitted to."""
+"""Time between the frames used to fit the weights."""
 MOST_SUM, MOST_SHIFT = 0.8, 0.6
-"""Bounds of both parts of the modulation; together they keep weights >= 0 and their sum within 0.8 and 1.2."""
+"""Bounds of both parts of the modulation; they keep weights >= 0 and their sum within 0.8..1.2."""
 STEEP = 45.0
-"""Degrees in three hours that the sun climbs at most, at the equator."""
+"""Largest rise of the sun in three hours (at the equator), degrees."""
 FITTED, UNKNOWN = 55.0, 65.0
-"""Degrees of latitude: up to the first the sun counts in full, from the second on (before polar day and night begin, at
-66.6) it does not count."""
+"""Latitudes in degrees: up to the first the modulation is used in full, from the second (before polar day and night
+begin, at 66.6) not at all."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the sun does to the weights.
+    """Parameters of the sun's effect on the weights.
 
     Attributes:
-        rising, falling: mean elevations of the sun, degrees, round which its climb or its descent counts.
-        width: of the bumps round them, degrees: the standard deviation of a Gaussian.
-        level: a coefficient each of :meth:`terms`: what both weights gain.
-        shift: likewise: what the weight of the frame before gains and that of the frame after loses.
+        rising, falling: centres of Gaussians in the sun's mean elevation, for a rising and a setting sun, degrees.
+        width: standard deviation of the Gaussians, degrees.
+        level: coefficient of each of :meth:`terms`: increase of both weights.
+        shift: coefficient of each of :meth:`terms`: weight moved from the frame after to the frame before.
     """
 
     rising: tuple[float, ...]
@@ -53,7 +52,7 @@ class Shape:
     shift: tuple[float, ...] = ()
 
     def terms(self, before: np.ndarray, after: np.ndarray) -> list[np.ndarray]:
-        """Return the sun's terms, of ``rising`` first, of the arguments' shape and type, 0..1.
+        """Return the sun's terms, those of ``rising`` first, of the arguments' shape and dtype, 0..1.
 
         Args:
             before, after: the sun's elevation at both frames, degrees.
@@ -72,14 +71,14 @@ class Shape:
     def modulation(
         self, before: np.ndarray, after: np.ndarray, share: np.ndarray | float = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what multiplies ``t (1 - t)`` in the weights of the frames before and after.
+        """Return the factors of ``t (1 - t)`` in the weights of the frames before and after.
 
-        At t the weights are ``1 - t + t (1 - t) g`` and ``t + t (1 - t) h``: never below 0, their sum within 0.8 and
-        1.2, and (1, 0) and (0, 1) at the frames.
+        At t the weights are ``1 - t + t (1 - t) g`` and ``t + t (1 - t) h``: they are >= 0, their sum is within
+        0.8..1.2, and they are (1, 0) and (0, 1) at the frames.
 
         Args:
-            before, after: the sun's elevation at both frames, degrees; of one shape.
-            share: of the modulation that is used, 0..1; it broadcasts with them.
+            before, after: the sun's elevation at both frames, degrees, of the same shape.
+            share: fraction of the modulation to use, 0..1, broadcastable to them.
 
         Returns:
             g and h, each in [-1, 1], with g + h in [-0.8, 0.8].
@@ -93,13 +92,13 @@ class Shape:
 def bounded(
     coefficients: Sequence[float], terms: Sequence[np.ndarray], most: float
 ) -> np.ndarray:
-    """Return the sum of coefficients times terms, bent so that it stays within -most and most."""
+    """Return the sum of coefficients times terms, smoothly limited to -most..most."""
     total = sum((c * term for c, term in zip(coefficients, terms, strict=True)), 0.0)
     return np.asarray(most * np.tanh(total / most))
 
 
 def fitted_share(latitude: np.ndarray) -> np.ndarray:
-    """Return 1 in the latitudes of the fit (0 to 55, either side) and 0 beyond 65, smooth in between."""
+    """Return 1 in the latitudes of the fit (up to 55 degrees N or S) and 0 beyond 65, smooth in between."""
     inside = (UNKNOWN - np.abs(np.asarray(latitude, np.float64))) / (UNKNOWN - FITTED)
     inside = np.clip(inside, 0, 1)
     return np.asarray(inside * inside * (3 - 2 * inside))
@@ -112,15 +111,15 @@ SHAPE = Shape(
     level=(-0.113, 0.316, -0.105, 0.069, -0.055),
     shift=(0.162, 1.533, -1.334, -0.08, 1.13),
 )
-"""Fitted by ``benchmarks/sun.py`` to Kigali, July to October 2021, and Poland, 2017 to June 2018, alike; centres, width
-and ridge chosen on Kigali, November 2021, and Poland, July to December 2018."""
+"""Shape fitted by ``benchmarks/sun.py`` to Kigali (July to October 2021) and Poland (2017 to June 2018) with equal
+weight; centres, width and ridge were chosen on Kigali (November 2021) and Poland (July to December 2018)."""
 
 
 class Sun(Cubic):
-    """Cubic, its blend of the two middle frames modulated by the sun on land.
+    """:class:`Cubic` with weights of the two middle frames modulated by the sun on land.
 
-    Where the fit knows nothing it is that curve: at sea, beyond 65 degrees of latitude, for other species than PM2.5,
-    for other steps than three hours, and where the time is not known.
+    It equals that curve outside the fit: at sea, beyond 65 degrees of latitude, for species other than PM2.5, for steps
+    other than three hours, and if the time is unknown.
     """
 
     name = "sun"
@@ -154,7 +153,7 @@ class Sun(Cubic):
 
 
 def used_share(interval: Interval) -> np.ndarray:
-    """Return how much of the modulation is used at each place, 0..1, float64: on land, in the latitudes of the fit."""
+    """Return the fraction of the modulation used at each location, 0..1, float64; above 0 only on land in the fit."""
     if interval.grid is not None:
         return _share_on(interval.grid)
     return _share(interval.latitude, interval.longitude)
@@ -170,7 +169,7 @@ def _share(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 
 def unfitted(interval: Interval) -> str:
-    """Return why the weights do not hold for an interval; empty where they do."""
+    """Return why the weights do not apply to an interval; empty if they do."""
     name = interval.variable
     if species_of(name) is not PM25 and name.upper() not in GEOS_CF_NAMES:
         return (

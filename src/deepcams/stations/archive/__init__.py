@@ -1,1 +1,1 @@
-"""Station files to one sorted, checked archive."""
+"""Conversion of station files into one sorted, checked archive."""

@@ -1,4 +1,4 @@
-"""Rows of stations brought to hours, and to a table of hours."""
+"""Aggregation of station rows to hours, and tables of hours."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from deepcams.core.times import HOUR_SECONDS
 from deepcams.stations.archive.sorted_copy import Rows
 
 PART_SECONDS = 2700
-"""A station whose stamps are usually nearer to each other than this reports parts of hours."""
+"""Median interval, in seconds, below which a station is taken to report parts of hours."""
 
 
 def hourly(rows: Rows, merge: bool = True) -> tuple[Rows, int]:
-    """Bring rows to at most one a station and hour.
+    """Aggregate rows to at most one per station and hour.
 
-    A single row in an hour keeps its own end (a stamp of 03:30 stands for 02:30 to 03:30). Several become their mean
-    over the whole hour. Where a station usually reports parts of hours, an hour needs three quarters of them.
+    A single row in an hour keeps its own end (a timestamp of 03:30 means 02:30 to 03:30). Several are averaged over the
+    whole hour. For a station that usually reports parts of hours, an hour needs three quarters of them.
 
     Args:
         rows: sorted by station and end.
-        merge: otherwise the first row of each hour stands for it, and nothing is left out.
+        merge: if False, the first row of each hour is used, and nothing is left out.
 
     Returns:
-        the rows, and how many hours had several.
+        the rows, and the number of hours that had several.
     """
     station, slot = rows.station, rows.slot
     first = np.ones(rows.size, bool)
@@ -44,7 +44,7 @@ def hourly(rows: Rows, merge: bool = True) -> tuple[Rows, int]:
 
 
 def _usual_steps(station: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Median distance of successive stamps of each station, seconds; an hour where there is none."""
+    """Return each station's median interval between timestamps, seconds; an hour if it has only one."""
     apart = np.diff(end)
     inside = (station[1:] == station[:-1]) & (apart > 0)
     usual = (
@@ -58,8 +58,8 @@ def dense(rows: Rows) -> tuple[np.ndarray, np.ndarray, int]:
     """Put hourly rows into a table.
 
     Returns:
-        (stations, hours), float32, NaN where there is none; the stations' numbers, increasing; and the first slot,
-        which begins a UTC day (the table ends with one).
+        (stations, hours), float32, NaN where missing; the stations' numbers, increasing; and the first slot, which
+        begins a UTC day (the table ends with one).
     """
     if not rows.size:
         return np.zeros((0, 0), np.float32), np.zeros(0, np.int64), 0

@@ -1,7 +1,6 @@
-"""Read observations of any number of files into a database, from which the sorted copy is written.
+"""Read observations from any number of files into a database, from which the sorted copy is written.
 
-The database holds the rows while files are read, a batch of files a transaction; so a killed run goes on with the batch
-that it was reading.
+Each batch of files is read in one transaction, so a killed run resumes with the batch that it was reading.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from deepcams.stations.archive.station_files import (
 )
 
 BATCH_FILES, BATCH_BYTES = 1000, 64 << 20
-"""Small files that are read together."""
+"""Largest number of small files read together, and their largest total size in bytes."""
 _NUMBER = "number_of_file"
-"""Column of joined tables."""
+"""Column of joined tables that holds the file's number."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS rows (station INTEGER, stamp BIGINT, value DOUBLE, unit SMALLINT, number BIGINT);
 CREATE TABLE IF NOT EXISTS stations (station INTEGER, key VARCHAR, id VARCHAR, sensor VARCHAR, name VARCHAR,
@@ -53,17 +52,17 @@ def build(
     Args:
         files: see :func:`deepcams.stations.archive.station_files.find_station_files`.
         parameter: the species (``pm25``).
-        assume_utc: take stamps without an offset for UTC.
-        folder: what an interrupted call with the same files left there is gone on with.
-        key: a name for these files.
-        progress: called with the number of rows read so far.
+        assume_utc: whether to treat timestamps without an offset as UTC.
+        folder: output folder; an interrupted call with the same files is resumed.
+        key: identifier of these files.
+        progress: callback, called with the number of rows read so far.
 
     Returns:
         the archive's counts; without rows nothing is written.
 
     Raises:
-        InputError: a damaged file, missing columns, stamps without an offset, or a file of which more than
-            :data:`deepcams.stations.archive.row_loader.UNREADABLE_SHARE` of the rows cannot be read.
+        InputError: a file is damaged, lacks columns, has timestamps without an offset, or has more than
+            :data:`deepcams.stations.archive.row_loader.UNREADABLE_SHARE` of unreadable rows.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("*.parquet"):
@@ -95,7 +94,7 @@ def _open(path: Path, folder: Path) -> Any:
     duckdb = need("duckdb")
     try:
         database = duckdb.connect(str(path))
-    except duckdb.Error:  # a kill while it was made
+    except duckdb.Error:  # left incomplete by a killed run
         path.unlink(missing_ok=True)
         database = duckdb.connect(str(path))
     for setting in (
@@ -109,7 +108,7 @@ def _open(path: Path, folder: Path) -> Any:
 
 
 def _batches(files: Iterable[StationFile]) -> Iterator[list[StationFile]]:
-    """Files that follow each other in one layout, as many as one query should read."""
+    """Group consecutive files with the same layout into batches for one query."""
     batch: list[StationFile] = []
     size = 0
     for file in files:
@@ -129,8 +128,8 @@ class _Reader:
 
     Args:
         database: see :data:`_TABLES`.
-        taker: of their rows.
-        folder: for copies of files in other encodings.
+        taker: loader of their rows.
+        folder: folder for copies of files in other encodings.
     """
 
     def __init__(self, database: Any, taker: RowLoader, folder: Path) -> None:
@@ -138,11 +137,11 @@ class _Reader:
         self.files, self.lacking = 0, list[str]()
 
     def rows(self) -> int:
-        """How many rows there are so far."""
+        """Number of rows so far."""
         return int(self.database.execute("SELECT count(*) FROM rows").fetchone()[0])
 
     def counts(self) -> dict[str, Any]:
-        """Return what was found in all batches, as the archive has it."""
+        """Return the counts of all batches, in the archive's form."""
         run = self.database.execute
         units = [
             text for (text,) in run("SELECT text FROM units ORDER BY unit").fetchall()
@@ -218,7 +217,7 @@ class _Reader:
         missing: list[str],
         columns: list[str],
     ) -> None:
-        """Pass over files whose columns are no observations, but for those that the user named."""
+        """Skip files whose columns are not observations; raise for those that the user named."""
         named = next((file for file in batch if file.named), None)
         if named is not None:
             found = f"no {', '.join(missing)} among {', '.join(columns[:12])}"
@@ -230,7 +229,7 @@ class _Reader:
         )
 
     def _load(self, files: list[StationFile], columns: list[str]) -> None:
-        """Read files into the table ``batch``, all columns as text, under their meanings."""
+        """Read files into the table ``batch``, all columns as text, with standard names."""
         for table in ("batch", "rejected", "scanned", "unparsed"):
             self.database.execute(f"DROP TABLE IF EXISTS {table}")
         first = files[0]
@@ -269,11 +268,11 @@ class _Reader:
             self._keep_unparsed(paths if name != "filename" else "", first.separator)
 
     def _keep_unparsed(self, paths: str, separator: str) -> None:
-        """Make the table ``unparsed`` of lines with another number of columns, each with its file.
+        """Create the table ``unparsed`` of lines with a wrong number of columns, each with its file.
 
         Args:
-            paths: the list of files that were joined; empty where they were read apart.
-            separator: between columns.
+            paths: list of the joined files; empty if they were read separately.
+            separator: column separator.
         """
         file, line = "s.file_path", "r.csv_line"
         if paths:
@@ -294,7 +293,7 @@ class _Reader:
         columns: list[str],
         error: Exception,
     ) -> InputError:
-        """Name the file of a batch that cannot be read."""
+        """Return an error that names the unreadable file of a batch."""
         duckdb = need("duckdb")
         self.database.rollback()
         self.database.begin()
@@ -322,7 +321,7 @@ def _csv(
     packing: str = "none",
     head: bool = True,
 ) -> str:
-    """Return the call that reads CSV, all columns as text; lines that do not fit go to the table ``rejected``."""
+    """Return the SQL call that reads CSV, all columns as text; malformed lines go to the table ``rejected``."""
     types = ", ".join(f"{sql_text(name)}: 'VARCHAR'" for name in columns)
     return (
         f"read_csv({paths}, auto_detect=false, header={str(head).lower()}, columns={{{types}}}, "

@@ -1,7 +1,7 @@
-"""Tables of observations as people have them: one table of column names says which column means what.
+"""Layouts of observation tables: known column names and their meanings.
 
-OpenAQ's archive (since 2022), its explorer and API version 2 (2021 to 2024), its daily files of 2015 to 2022, its JSON
-lines, and tables made of the API's answers. Names are compared in lower case; dots lead into JSON.
+Supported are OpenAQ's archive (since 2022), its explorer and API version 2 (2021 to 2024), its daily files of 2015 to
+2022, its JSON lines, and tables made from API responses. Names are compared in lower case; dots separate JSON levels.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "is_monitor": ("ismonitor", "is_monitor"),
     "is_mobile": ("ismobile", "is_mobile", "mobile"),
 }
-"""What a column means -> its names. Times called UTC need no offset. Without an id, name and place are the station."""
+"""Column names by meaning. Times named UTC need no offset. Without an id, name and coordinates identify the station."""
 ARCHIVE = {
     "id": "location_id",
     "time": "datetime",
@@ -60,9 +60,9 @@ ARCHIVE = {
     "longitude": "lon",
     "unit": "units",
 }
-"""The archive's own names, for messages."""
+"""Column names of OpenAQ's archive, for messages."""
 _FARTHEST = 14
-"""Hours that a clock is ahead of UTC at most (Kiribati)."""
+"""Largest UTC offset, hours (Kiribati)."""
 _STAMP = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?$",
     re.IGNORECASE,
@@ -71,14 +71,14 @@ _PM25 = re.compile(r"pm25(lc|localconditions|ugm3?|mass|concentration)?$")
 
 
 def find_columns(names: Sequence[str], where: object) -> dict[str, list[str]]:
-    """Return a file's own names of each column that it has, the preferred first.
+    """Return, for each known column of a file, the file's names for it, preferred first.
 
     Args:
-        names: its column names, or the paths of its JSON.
+        names: column names of the file, or paths in its JSON.
         where: the file, for messages.
 
     Raises:
-        InputError: two columns of one name.
+        InputError: two columns have the same name.
     """
     found: dict[str, list[str]] = {}
     for column, aliases in COLUMNS.items():
@@ -97,7 +97,7 @@ def find_columns(names: Sequence[str], where: object) -> dict[str, list[str]]:
 
 
 def missing_columns(found: dict[str, list[str]]) -> list[str]:
-    """Return the archive's names of the columns without which there are no observations."""
+    """Return the archive's names of required columns that are missing."""
     missing = [
         name
         for name in ("latitude", "longitude", "parameter", "unit", "value")
@@ -111,7 +111,7 @@ def missing_columns(found: dict[str, list[str]]) -> list[str]:
 
 
 def plain_parameter(parameter: str) -> str:
-    """Return a species' name without marks: ``pm25`` for PM2.5, pm2p5, pm25 and "PM2.5 - Local Conditions"."""
+    """Return the normalized name of a species: ``pm25`` for PM2.5, pm2p5, pm25 and "PM2.5 - Local Conditions"."""
     plain = re.sub(
         r"[^a-z0-9]",
         "",
@@ -121,9 +121,9 @@ def plain_parameter(parameter: str) -> str:
 
 
 def unit_factor(text: str) -> float:
-    """Return the factor that turns values in these units into ug m-3; NaN where they are no mass concentration.
+    """Return the factor that converts values to ug m-3; NaN if the unit is not a mass concentration.
 
-    Takes what tables add in brackets ("(25 C)", "(LC)"), and texts that were encoded twice.
+    Additions in brackets ("(25 C)", "(LC)") and doubly encoded texts are supported.
     """
     texts = [text]
     with contextlib.suppress(UnicodeError):
@@ -138,10 +138,10 @@ def unit_factor(text: str) -> float:
 
 
 def parse_stamp(text: str) -> tuple[int, bool]:
-    """Return a time's text as seconds since 1970 UTC (taken for UTC without an offset), and whether it has an offset.
+    """Parse a time as seconds since 1970 UTC (without an offset as UTC), and return whether it has an offset.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: the text is not a time.
     """
     match = _STAMP.match(text.strip())
     if match is None:
@@ -158,14 +158,14 @@ def parse_stamp(text: str) -> tuple[int, bool]:
 
 
 def offset_of(text: str) -> int | None:
-    """Return how far ahead of UTC a text's clock is, seconds; ``None`` where it is UTC by name, or unsaid."""
+    """Return the UTC offset of a time's text, seconds; ``None`` if it is marked as UTC or has no offset."""
     match = _STAMP.match(text.strip())
     zone = None if match is None else match.groups()[-1]
     return None if zone is None or zone.upper() in ("Z", "UTC") else _offset(zone)
 
 
 def _offset(zone: str | None) -> int:
-    """Seconds ahead of UTC."""
+    """Return the UTC offset in seconds."""
     if zone is None or zone.upper() in ("Z", "UTC"):
         return 0
     digits = zone[1:].replace(":", "").ljust(4, "0")

@@ -1,6 +1,6 @@
-"""Facts about stations: metadata from a file of the user, the country, and the land around.
+"""Facts about stations: metadata from a user's file, the country, and the land around.
 
-All work without a download: a station's country is that of the nearest town, its land comes from a mask.
+No download is needed: a station's country is that of the nearest town, its land comes from a mask.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from deepcams.stations.archive.station_files import parquet_columns
 from deepcams.stations.matching import place_stations
 
 FARTHEST_KM = 300.0
-"""Beyond this from any town (at sea, in the ice) no country is guessed."""
+"""Largest distance to a town for which a country is assigned, km."""
 EARTH_KM = 6371.0
 
 SURFACES = ("inland", "coast", "sea")
 INLAND, SEA = 0.95, 0.05
-"""Shares of land from which a cell counts as inland, and up to which as sea; between them it is coast."""
+"""Land fractions from which a cell counts as inland, and up to which as sea; in between it is coast."""
 
 _NAMES = {
     "id": ("id", "location_id", "locationid", "locationsid"),
@@ -61,23 +61,23 @@ _NAMES = {
     ),
 }
 _TYPES, _AREAS = ("background", "traffic", "industrial"), ("urban", "suburban", "rural")
-"""Words of station classifications, as Europe's (Airbase, e-Reporting) has them; OpenAQ has none."""
+"""Terms of the European station classification (Airbase, e-Reporting); OpenAQ has none."""
 _TRUE, _FALSE = {"true", "1", "1.0", "yes", "t"}, {"false", "0", "0.0", "no", "f"}
 
 
 def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     """Add ``is_monitor`` and ``is_mobile`` (True, False, missing), ``country``, ``altitude``, ``provider`` to stations.
 
-    Where there is a type of station or of its area, also ``kind``: ``urban traffic``, ``rural background``, ..; missing
-    where neither is known.
+    If the metadata have a type of station or area, ``kind`` is added too: ``urban traffic``, ``rural background``, ..;
+    missing where neither is known.
 
     Args:
-        stations: with the column ``id``.
-        paths: CSV, Parquet, or JSON as the API's version 3 answers ``/v3/locations`` (one or several files). Only
-            the column ``id`` must be there.
+        stations: table with the column ``id``.
+        paths: CSV, Parquet, or JSON as returned by ``/v3/locations`` of the API (one or several files). Only the column
+            ``id`` is required.
 
     Raises:
-        InputError: an unreadable file, one without ids, or none of the stations in it.
+        InputError: a file is unreadable, has no ids, or none of the stations is in it.
     """
     given = listed(paths)
     table = pd.concat(
@@ -165,7 +165,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _words(column: pd.Series, known: tuple[str, ...]) -> pd.Series:
-    """Return the classes of a column in the one word for each; empty where it has another.
+    """Map the classes of a column to standard terms; empty where unknown.
 
     ``Rural-regional`` is rural, and ``http://dd.eionet.europa.eu/vocabulary/aq/areaclassification/urban`` is urban.
     """
@@ -193,15 +193,15 @@ def _flags(column: pd.Series) -> pd.Series:
 
 
 def countries_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Return two-letter country codes (ISO 3166), from the nearest town of GeoNames.
+    """Return two-letter country codes (ISO 3166) of the nearest town of GeoNames.
 
-    Right but for stations within a few kilometres of a border; give metadata with a country where that matters.
+    They may be wrong within a few kilometres of a border; give metadata with a country if that matters.
 
     Args:
-        latitude, longitude: (n,), degrees; NaN has no country.
+        latitude, longitude: (n,), degrees; may be NaN.
 
     Returns:
-        (n,), text; empty where there is none.
+        (n,), text; empty if there is none.
     """
     result = np.full(len(latitude), "", dtype=object)
     known = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
@@ -214,7 +214,7 @@ def countries_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 
 def on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Return places as points of the unit sphere: (n, 3)."""
+    """Convert coordinates to points on the unit sphere: (n, 3)."""
     north, east = np.deg2rad(latitude), np.deg2rad(longitude)
     return np.stack(
         [np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)],
@@ -231,7 +231,7 @@ def _towns() -> tuple[Any, np.ndarray]:
 
 
 def globe_cells(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Return the cells of the 0.25 degree globe that hold places: row x 1440 + column; -1 without coordinates."""
+    """Return the cell of the global 0.25 degree grid that contains each place: row x 1440 + column; -1 for NaN."""
     return place_stations(Grid.globe(0.25), latitude, longitude).cell
 
 
@@ -239,11 +239,11 @@ def note_surroundings(stations: pd.DataFrame) -> pd.DataFrame:
     """Add ``land`` and ``surface`` to stations.
 
     Args:
-        stations: with ``latitude`` and ``longitude``, degrees.
+        stations: table with ``latitude`` and ``longitude``, degrees.
 
     Returns:
-        a copy with ``land``, the share of land in the 0.25 degree cell that holds the station (0..1 by the mask of
-        global-land-mask, in which lakes are land; NaN without coordinates), whatever the field's own grid, and
+        a copy with ``land``, the land fraction of the 0.25 degree cell that contains the station (0..1 by the mask of
+        global-land-mask, in which lakes are land; NaN without coordinates), independent of the field's grid, and
         ``surface``: ``inland`` (at least 95 % land), ``coast``, or ``sea`` (at most 5 %); missing without coordinates.
     """
     cells = globe_cells(
@@ -257,7 +257,7 @@ def note_surroundings(stations: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_surroundings(stations: pd.DataFrame, used: np.ndarray) -> dict[str, int]:
-    """Count the ``used`` stations (boolean) that are inland, coast and sea, and those whose altitude is known."""
+    """Count the ``used`` stations (boolean) that are inland, coast and sea, and those with a known altitude."""
     surface = stations["surface"].to_numpy()[used]
     counts = {name: int((surface == name).sum()) for name in SURFACES}
     known = (

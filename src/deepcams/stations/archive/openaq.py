@@ -1,4 +1,4 @@
-"""Stations from OpenAQ's archive, or any files with its columns: one door for trees, tables and Parquet."""
+"""Open stations from OpenAQ's archive, or any files with its columns: folder trees, tables and Parquet."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from deepcams.stations.archive.sorted_copy import VERSION, StationArchive, load
 from deepcams.stations.archive.station_files import StationFile, find_station_files
 
 KEEP_DAYS = 30
-"""Sorted copies that were not used for so long are removed when another is made."""
+"""Age in days after which unused sorted copies are removed when another is made."""
 
 Progress = Callable[[int], None]
-"""Called with the number of rows read so far."""
+"""Callback, called with the number of rows read so far."""
 
 
 @staged("sort")
@@ -43,23 +43,24 @@ def open_openaq(
     metadata: Paths | None = None,
     progress: Progress | None = None,
 ) -> StationArchive:
-    """Open observations in the columns of OpenAQ's archive; nothing is judged yet.
+    """Open observations with the columns of OpenAQ's archive, without quality control.
 
-    The rows are sorted by station and time once, into one Parquet file a year in the cache
-    (``$DEEPCAMS_CACHE/stations``), and read from there; the same files open at once the next time. A run that is killed
-    before all is read goes on where it was.
+    The rows are sorted once by station and time into one Parquet file per year in the cache
+    (``$DEEPCAMS_CACHE/stations``) and read from there, so the same files open at once the next time. A killed run is
+    resumed.
 
     Args:
         paths: the archive's tree (``records/csv.gz/locationid=../year=../month=..``), tables as CSV, csv.gz, JSON lines
             or Parquet, folders or globs of them, in any order. Columns are found by name
             (:data:`deepcams.stations.archive.layouts.COLUMNS`); further ones are ignored.
-        parameter: which species; rows of others are counted and left out.
-        assume_utc: take times without an offset for UTC instead of refusing them.
+        parameter: species; rows of others are counted and left out.
+        assume_utc: whether to treat times without an offset as UTC instead of raising.
         metadata: see :func:`deepcams.stations.archive.metadata.add_metadata`.
-        progress: called with the number of rows read.
+        progress: callback, called with the number of rows read.
 
     Raises:
-        InputError: no rows of the parameter, missing columns, times without an offset, a damaged or an empty file.
+        InputError: there are no rows of the parameter, columns are missing, times have no offset, or a file is damaged
+            or empty.
         MissingExtraError: DuckDB is not installed.
     """
     key, number = _fingerprint(find_station_files(paths), parameter, assume_utc)
@@ -101,7 +102,7 @@ def _words(paths: Paths) -> str:
 def _fingerprint(
     files: Iterable[StationFile], parameter: str, assume_utc: bool
 ) -> tuple[str, int]:
-    """A name for exactly these files as they are now, and how many there are."""
+    """Return a hash of the files in their current state, and their number."""
     digest, count = hashlib.sha256(f"{VERSION} {parameter} {assume_utc}".encode()), 0
     for file in files:
         for line in identity(file.path):
@@ -113,7 +114,7 @@ def _fingerprint(
 def _build(
     paths: Paths, parameter: str, assume_utc: bool, folder: Path, progress: Progress
 ) -> StationArchive:
-    """Make the sorted copy and open it, as any later call does."""
+    """Create the sorted copy and open it."""
     key = folder.name
     with folder_to_build(folder) as part:
         archive = load(folder, key)  # another process may have made it meanwhile
@@ -146,7 +147,7 @@ def _note_left_out(archive: StationArchive, where: str) -> None:
 
 
 def _nothing(parameter: str, about: dict[str, Any], where: str) -> InputError:
-    """The error of files without a row of the parameter."""
+    """Return the error for files without a row of the parameter."""
     if about["other"]:
         found, do = (
             f"{about['other']} rows of other parameters",

@@ -1,8 +1,8 @@
-"""Quality control of observations: named steps in a fixed order, each of which can be left out, all of them counted.
+"""Quality control of observations: named, optional steps in a fixed order, with counts of what each drops.
 
-OpenAQ carries no quality flag, so what networks send is judged here. Limits follow what the archive is known to
-hold (sentinels, repeats, twins), the instruments' ranges, and Hassani et al. (2025) for outliers (10 scaled median
-absolute deviations over 360 hours). :data:`STEPS` says what each step does; ``docs/stations.md`` where it comes from.
+OpenAQ has no quality flag, so the data of networks are checked here. Limits are based on known errors of the archive
+(sentinels, repeats, twins), the instruments' ranges, and Hassani et al. (2025) for outliers (10 scaled median absolute
+deviations over 360 hours). :data:`STEPS` describes each step; ``docs/stations.md`` gives its origin.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ STEPS: dict[str, str] = {
     "outliers": "values more than 10 scaled median absolute deviations from the median of 15 days",
     "completeness": "stations' months with values in less than 3/4 of the hours between first and last report",
 }
-"""Name -> what is dropped, in the order in which the steps are taken."""
+"""What each step drops, by name, in the order of the steps."""
 ALWAYS = ("missing", "hourly")
 """Steps that cannot be left out: later ones need at most one value an hour."""
 
 SENTINELS = (-9999.0, -1111.0, -999.0, -99.0, 985.0, 999.0, 9999.0, 99999.0)
 TWIN_METRES = 100.0
 TWIN_HOURS = 12
-"""Common hours, those of constant runs not counted, without which two near stations are not compared."""
+"""Smallest number of common hours, without constant runs, for two near stations to be compared."""
 SPREAD_KM = 1.0
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Which steps are taken, and their limits.
+    """Selection of steps, and their limits.
 
     Attributes:
-        skip: names of the steps that are left out.
-        highest: of a plausible value, ug m-3.
-        run: equal values in a row that count as a constant run.
+        skip: names of the steps to leave out.
+        highest: largest plausible value, ug m-3.
+        run: smallest number of consecutive equal values that is a constant run.
         deviations: scaled median absolute deviations beyond which a value is an outlier.
-        complete: share of hours that a station's month must have.
+        complete: required fraction of hours in a station's month.
     """
 
     skip: frozenset[str] = frozenset()
@@ -78,10 +78,10 @@ class Quality:
 
     @classmethod
     def without(cls, names: Iterable[str]) -> Quality:
-        """All steps but some.
+        """Return the quality control without some steps.
 
         Raises:
-            InputError: no step has this name, or it cannot be left out.
+            InputError: a name is not a step, or the step cannot be left out.
         """
         chosen = frozenset(choose("quality step", name, STEPS) for name in names)
         for name in chosen & set(ALWAYS):
@@ -96,13 +96,13 @@ class Quality:
 
 @dataclass(frozen=True)
 class Count:
-    """What one step did; adds.
+    """Additive counts of one step.
 
     Attributes:
-        rows_in: rows before it.
-        dropped: rows that it took away.
-        stations: stations that lost all of their rows by it.
-        changed: rows whose value it changed.
+        rows_in: number of rows before it.
+        dropped: number of rows it dropped.
+        stations: number of stations that lost all their rows.
+        changed: number of rows whose value it changed.
     """
 
     rows_in: int = 0
@@ -118,10 +118,10 @@ class Count:
 
 @dataclass(frozen=True)
 class Report:
-    """What quality control did, step by step; adds.
+    """Additive results of quality control, by step.
 
     Attributes:
-        counts: step -> its count, in order; steps left out are not among them.
+        counts: counts by step, in order, without steps left out.
         twins: pairs of ids (dropped, kept).
     """
 
@@ -137,18 +137,18 @@ class Report:
         return Report(counts, self.twins + other.twins)
 
     def as_json(self) -> str:
-        """Everything, as text."""
+        """Return the report as JSON text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """What :meth:`as_json` was made of."""
+        """Create a report from the result of :meth:`as_json`."""
         about = from_json(text)
         counts = {name: Count(**each) for name, each in about["counts"].items()}
         return cls(counts, tuple((dropped, kept) for dropped, kept in about["twins"]))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row a step: step, rows_in, dropped, rows_out, stations_lost, changed, what."""
+        """Return one row per step: step, rows_in, dropped, rows_out, stations_lost, changed, what."""
         return [
             {
                 "step": name,
@@ -164,7 +164,7 @@ class Report:
 
 
 def near_pairs(stations: pd.DataFrame) -> np.ndarray:
-    """Return the pairs of stations that may be twins: (n, 2), near each other, the smaller number first."""
+    """Return the pairs of near stations that may be twins: (n, 2), the smaller number first."""
     from scipy.spatial import cKDTree
 
     points = on_sphere(
@@ -180,14 +180,14 @@ def near_pairs(stations: pd.DataFrame) -> np.ndarray:
 
 
 class Control:
-    """Takes the steps on any part of the stations; parts add to the same as the whole.
+    """Applies the steps to any part of the stations; the results of parts add up to those of the whole.
 
     Args:
-        stations: all of them, as :class:`StationArchive` has them.
-        units: the texts that ``Rows.unit`` numbers.
-        quality: which steps.
-        pairs: see :func:`near_pairs`; both of a pair must be in the same part.
-        starts: whether stamps are the hour's beginning rather than its end.
+        stations: all stations, as in :class:`StationArchive`.
+        units: unit texts, indexed by ``Rows.unit``.
+        quality: steps and limits.
+        pairs: see :func:`near_pairs`; both stations of a pair must be in the same part.
+        starts: whether timestamps are the start of the hour rather than its end.
     """
 
     def __init__(
@@ -204,10 +204,10 @@ class Control:
         self._factors = np.array([unit_factor(text) for text in units] or [1.0])
 
     def check(self, rows: Rows) -> tuple[Observations, Report]:
-        """Judge the rows of some stations.
+        """Check the rows of some stations.
 
         Returns:
-            the rows that pass, at most one an hour, and the counts.
+            the rows that pass, at most one per hour, and the counts.
         """
         rows = replace(rows, end=rows.end + self._shift)
         reported, _ = hourly(rows, merge=False)
@@ -245,7 +245,7 @@ class Control:
         return observations, Report(counts, tuple(twins))
 
     def _rules(self, reported: Rows) -> dict[str, Callable[[Rows], np.ndarray]]:
-        """Return for each plain step the function that says which rows are bad."""
+        """Return, for each simple step, the function that masks bad rows."""
         quality, table = self.quality, self.stations
         unsaid = pd.Series(pd.NA, table.index, dtype="boolean")
         monitor, mobile = (
@@ -269,14 +269,14 @@ class Control:
         }
 
     def _twins(self, rows: Rows) -> tuple[list[int], list[tuple[str, str]]]:
-        """Stations that repeat another, and both of their ids; of a pair, that with fewer hours goes."""
+        """Return the stations that repeat another, with both ids; of a pair, the one with fewer hours is dropped."""
         here = np.unique(rows.station)
         pairs = self.pairs[np.isin(self.pairs, here).all(axis=1)]
         if not pairs.size:
             return [], []
         part = rows.where(np.isin(rows.station, pairs))
         table, numbers, _ = dense(part)
-        # What one provider repeats while its feed stands still does not tell whose monitor it is.
+        # Constant runs of a stalled feed are no evidence that two stations are the same monitor.
         moving, _, _ = dense(
             replace(
                 part, value=np.where(runs(part, self.quality.run), np.nan, part.value)
@@ -289,7 +289,7 @@ class Control:
                 continue
             a, b = moving[row[one]], moving[row[other]]
             both = ~(np.isnan(a) | np.isnan(b))
-            # Half a unit: one of two providers may round.
+            # Half a unit, because one provider may round.
             if (
                 both.sum() >= TWIN_HOURS
                 and (abs(a[both] - b[both]) <= 0.5).mean() >= 0.9

@@ -1,4 +1,4 @@
-"""The steps of quality control that judge rows: each says which rows are bad, or brings them to hours."""
+"""The steps of quality control that mask bad rows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from deepcams.stations.archive.hourly import dense
 from deepcams.stations.archive.sorted_copy import Rows
 
 GAP_HOURS = 3
-"""A run of equal values continues over a gap of at most this length."""
+"""Longest gap within a run of equal values, hours."""
 WINDOW_DAYS = 15
 MAD_SCALE = 1.4826
-"""Makes the MAD of normally distributed values their standard deviation."""
+"""Ratio of standard deviation to MAD for normally distributed values."""
 SMALLEST_MAD = 1.0
-"""ug m-3: smaller MADs are those of the instrument's own steps."""
+"""Lower bound of the MAD, ug m-3; smaller ones reflect the instrument's resolution."""
 FEWEST_IN_WINDOW = 48
 _SORTED_TOGETHER = 8_000_000  # values
 
 
 def lost_stations(rows: Rows, bad: np.ndarray) -> int:
-    """Return how many stations have no good row left."""
+    """Return the number of stations without any good row."""
     return int(pd.Series(bad).groupby(rows.station).all().sum())
 
 
 def repeated(rows: Rows) -> np.ndarray:
-    """Find rows whose station, time and value are those of an earlier row."""
+    """Find rows that have the station, time and value of an earlier row."""
     again = np.flatnonzero((np.diff(rows.station) == 0) & (np.diff(rows.end) == 0))
     near = np.union1d(again, again + 1)
     columns = {
@@ -40,7 +40,7 @@ def repeated(rows: Rows) -> np.ndarray:
 
 
 def runs(rows: Rows, length: int) -> np.ndarray:
-    """Find hourly values in runs of at least ``length`` equal ones above 0, with no gap of more than 3 hours."""
+    """Find hourly values in runs of at least ``length`` equal values above 0, with no gap of more than 3 hours."""
     if not rows.size:
         return np.zeros(0, bool)
     changes = (np.diff(rows.station) != 0) | (np.diff(rows.value) != 0)
@@ -52,7 +52,7 @@ def runs(rows: Rows, length: int) -> np.ndarray:
 def outliers(rows: Rows, deviations: float) -> np.ndarray:
     """Find hourly values more than ``deviations`` scaled MADs from the median of their window.
 
-    The window is the value's UTC day and the seven days before and after it: one window a station and day, so that a
+    The window is the value's UTC day and the seven days before and after it: one window per station and day, so that a
     year of the world's stations takes minutes.
 
     Returns:
@@ -71,7 +71,7 @@ def outliers(rows: Rows, deviations: float) -> np.ndarray:
         windows = np.lib.stride_tricks.sliding_window_view(
             part, WINDOW_DAYS * 24, axis=1
         )[:, ::24]
-        known = np.sort(windows, axis=2)  # missing ones last
+        known = np.sort(windows, axis=2)  # NaN sorts last
         number = (~np.isnan(known)).sum(axis=2)
         middle = _median(known, number)
         known -= middle[..., None]
@@ -89,7 +89,7 @@ def outliers(rows: Rows, deviations: float) -> np.ndarray:
 
 
 def _median(ordered: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Median of the first ``number`` along the last axis; NaN of none."""
+    """Return the median of the first ``number`` values along the last axis; NaN if there are none."""
     last = ordered.shape[-1] - 1
     middle = [
         np.clip(at, 0, last)[..., None] for at in ((number - 1) // 2, number // 2)
@@ -99,7 +99,7 @@ def _median(ordered: np.ndarray, number: np.ndarray) -> np.ndarray:
 
 
 def incomplete(rows: Rows, reported: Rows, share: float) -> np.ndarray:
-    """Find values of stations' months that hold too few of the hours between the month's first and last report."""
+    """Find values in station months with too few of the hours between the month's first and last report."""
 
     def months(hours: Rows) -> np.ndarray:
         begin = ((hours.slot - 1) * HOUR_SECONDS).astype("datetime64[s]")

@@ -1,4 +1,4 @@
-"""Take a batch's wanted rows into the database's tables; rows that cannot be read are counted by reason."""
+"""Load a batch's rows into the database's tables; unreadable rows are counted by reason."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from deepcams.stations.archive.layouts import (
 from deepcams.stations.archive.station_files import sql_text
 
 UNREADABLE_SHARE = 0.1
-"""A file of which more than this share of the rows cannot be read is refused."""
+"""Largest fraction of unreadable rows in a file."""
 REASONS = {
     "time": ("times such as 2019-12-31T15:00:00+08:00", "no time"),
     "value": ("numbers", "no number"),
     "columns": ("rows of one length", "another number of columns"),
     "station": ("an id or a name in every row", "no id"),
 }
-"""Why a row cannot be read -> what was expected, and what it has."""
+"""What was expected and what was found, by reason why a row is unreadable."""
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "\\n")
 
 
@@ -35,8 +35,8 @@ class RowLoader:
 
     Args:
         database: see :mod:`deepcams.stations.archive.ingest`.
-        parameter: the wanted species.
-        assume_utc: take stamps without an offset for UTC.
+        parameter: species to load.
+        assume_utc: whether to treat timestamps without an offset as UTC.
     """
 
     def __init__(self, database: Any, parameter: str, assume_utc: bool) -> None:
@@ -44,10 +44,10 @@ class RowLoader:
         self.parameter = plain_parameter(parameter)
 
     def take(self, given: dict[str, Path]) -> tuple[int, dict[str, list[Any]]]:
-        """Move the wanted rows of ``batch`` into the tables.
+        """Move the rows of the species from ``batch`` into the tables.
 
         Returns:
-            rows of other parameters, and for each reason how many rows cannot be read and the text of one.
+            the number of rows of other parameters, and for each reason the number of unreadable rows and one example.
         """
         run = self.database.execute
         run("CREATE OR REPLACE TEMP TABLE wanted (parameter VARCHAR)")
@@ -83,10 +83,10 @@ class RowLoader:
         return int(other), problems
 
     def _parse_stamps(self, given: dict[str, Path]) -> None:
-        """Make the table ``stamps``: each text of a time in seconds (NULL where it is none), and its clock's offset.
+        """Create the table ``stamps``: each time text in seconds (NULL if invalid), and its UTC offset.
 
         Raises:
-            InputError: a stamp without an offset.
+            InputError: a timestamp has no offset.
         """
         run = self.database.execute
         texts = run(
@@ -113,7 +113,7 @@ class RowLoader:
         self.database.unregister("stamp_frame")
 
     def _unreadable(self, given: dict[str, Path]) -> dict[str, list[Any]]:
-        """Count the rows that cannot be read by reason; refuse a file that has too many."""
+        """Count unreadable rows by reason; raise for a file with too many."""
         run = self.database.execute
         query = (
             "SELECT filename, reason, count(*), min(culprit) FROM parsed WHERE reason IS NOT NULL "
@@ -146,7 +146,7 @@ class RowLoader:
         return total
 
     def _number_rows(self) -> None:
-        """Give stations, places and units their numbers, and keep the rows."""
+        """Number stations, places and units, and store the rows."""
         run = self.database.execute
         start = run("SELECT count(*) FROM rows").fetchone()[0]
         run("""
@@ -188,7 +188,7 @@ class RowLoader:
 
 @lru_cache(maxsize=1_000_000)
 def _parsed(text: str) -> tuple[int | None, bool, int | None]:
-    """A stamp's seconds (``None`` if it is none), whether it has an offset, and which; many files share their hours."""
+    """Parse a timestamp: seconds (``None`` if invalid), whether it has an offset, and the offset. Cached."""
     try:
         return *parse_stamp(text), offset_of(text)
     except ValueError:
@@ -196,7 +196,7 @@ def _parsed(text: str) -> tuple[int | None, bool, int | None]:
 
 
 def unreadable_words(unreadable: dict[str, list[Any]]) -> str:
-    """Return in words which rows were left out because they cannot be read; empty where none were."""
+    """Describe the unreadable rows that were left out; empty if there were none."""
     total = sum(count for count, _ in unreadable.values())
     if not total:
         return ""

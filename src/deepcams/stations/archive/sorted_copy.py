@@ -1,7 +1,7 @@
-"""The sorted copy of observations in the cache: one Parquet file a year by station and time, and the stations.
+"""The sorted copy of observations in the cache: the stations, and one Parquet file per year by station and time.
 
-Stations are numbered by place (those of one 0.25 degree cell, and those within a few hundred metres, follow each
-other): a batch of neighbours is one stretch of each file.
+Stations are numbered by location (those of one 0.25 degree cell, and those within a few hundred metres, are
+consecutive), so a batch of neighbours is one contiguous part of each file.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from deepcams.core.times import HOUR_SECONDS, stamp_seconds
 from deepcams.files.optional import need
 
 VERSION = 4
-"""Counts up when the files' layout changes."""
+"""Version of the files' layout."""
 MEMORY = "500MB"
-"""What DuckDB may use before it goes on disk; half of this costs a tenth more time, twice this saves a tenth."""
+"""Memory limit of DuckDB before it spills to disk; half of it takes a tenth more time, twice as much a tenth less."""
 NEAR = 0.25
-"""Stations are numbered by cells of this many degrees."""
+"""Size of the cells by which stations are numbered, degrees."""
 KINDS = ("is_monitor", "is_mobile")
-"""What files may say of their stations."""
+"""Optional flags of stations in files."""
 _STATIONS = """
 WITH spots AS (SELECT station, latitude, longitude, min(number) AS number FROM places GROUP BY ALL),
   main AS (SELECT DISTINCT ON (station) station, latitude, longitude FROM spots ORDER BY station, number),
@@ -43,18 +43,18 @@ FROM stations LEFT JOIN main USING (station) LEFT JOIN apart USING (station) LEF
   LEFT JOIN ahead USING (station)
 ORDER BY station
 """
-"""Sensors of one location are stations of their own."""
+"""Query for the station table; sensors of one location are separate stations."""
 
 
 @dataclass
 class Rows:
-    """Rows as reported, sorted by station and stamp; values are in their own units, and nothing is checked.
+    """Rows as reported, unchecked and in their original units, sorted by station and timestamp.
 
     Attributes:
         station: (n,), int32.
-        end: (n,), int64, seconds since 1970 UTC: the stamp.
+        end: (n,), int64, timestamp, seconds since 1970 UTC.
         value: (n,), float64.
-        unit: (n,), int16: which of the archive's ``units``.
+        unit: (n,), int16, index in the archive's ``units``.
     """
 
     station: np.ndarray
@@ -69,11 +69,11 @@ class Rows:
 
     @property
     def slot(self) -> np.ndarray:
-        """(n,), int64: the UTC hour that holds each stamp, in hours since 1970: 3 is (02:00, 03:00]."""
+        """(n,), int64: the UTC hour that contains each timestamp, in hours since 1970: 3 is (02:00, 03:00]."""
         return -(-self.end // HOUR_SECONDS)
 
     def where(self, keep: np.ndarray) -> Rows:
-        """Return the rows for which ``keep`` (boolean, or indices) holds."""
+        """Return the rows selected by ``keep`` (boolean, or indices)."""
         return Rows(
             self.station[keep], self.end[keep], self.value[keep], self.unit[keep]
         )
@@ -81,23 +81,22 @@ class Rows:
 
 @dataclass
 class StationArchive:
-    """Opened observations: the stations are in memory, the rows are read as they are needed.
+    """Opened observations: stations are in memory, rows are read on request.
 
     Attributes:
-        stations: one row a station, numbered from 0 so that neighbours follow each other: ``id``, ``name``,
-            ``latitude``, ``longitude`` (NaN where the files do not say), ``spread_km`` (how far apart its places lie),
-            ``rows``, ``location_id``, where files say so ``utc_offset`` (hours of their clocks ahead of UTC; of several
-            the least, which daylight saving leaves out), where files or metadata say so ``is_monitor``, ``is_mobile``,
-            and from metadata ``country``, ``altitude`` (m), ``provider``.
-        folder: of the sorted copy.
-        units: the texts that occur.
-        rows: how many rows of the parameter there are.
-        other: rows of other parameters, which are left out.
-        files: how many files were read.
-        unreadable: rows left out because they cannot be read: reason -> how many, and the text of one.
-        skipped: files in folders whose columns are no observations; ``lacking``: what the last of them lacks.
-        years: those that have rows.
-        first, last: earliest and latest stamp, seconds since 1970 UTC.
+        stations: one row per station, numbered from 0 so that neighbours are consecutive: ``id``, ``name``,
+            ``latitude``, ``longitude`` (NaN if unknown), ``spread_km`` (largest distance between its coordinates),
+            ``rows``, ``location_id``; if known, ``utc_offset`` (hours; the smallest of several, i.e. without daylight
+            saving), ``is_monitor``, ``is_mobile``; and from metadata ``country``, ``altitude`` (m), ``provider``.
+        folder: folder of the sorted copy.
+        units: unit texts that occur.
+        rows: number of rows of the parameter.
+        other: number of rows of other parameters, which are left out.
+        files: number of files read.
+        unreadable: number of unreadable rows that were left out, and one example, by reason.
+        skipped: files in folders whose columns are not observations; ``lacking``: columns that the last of them lacks.
+        years: years with rows.
+        first, last: earliest and latest timestamp, seconds since 1970 UTC.
     """
 
     stations: pd.DataFrame
@@ -119,11 +118,11 @@ class StationArchive:
         start: int | None = None,
         end: int | None = None,
     ) -> Rows:
-        """Read the rows of some stations, sorted by station and stamp; only their stretches of the files are read.
+        """Read the rows of some stations, sorted by station and timestamp; only their parts of the files are read.
 
         Args:
-            stations: numbers; default all of them.
-            start, end: only stamps in [start, end], seconds since 1970 UTC.
+            stations: station numbers; default all.
+            start, end: range of timestamps (both included), seconds since 1970 UTC.
         """
         wanted = (
             np.arange(len(self.stations)) if stations is None else np.asarray(stations)
@@ -152,21 +151,21 @@ class StationArchive:
 
     @property
     def identity(self) -> str:
-        """A name for exactly these files, as they were when they were opened."""
+        """Identifier of the files in the state in which they were opened."""
         return self.folder.name
 
     def span(self) -> str:
-        """Return the time that the stamps cover, for people."""
+        """Return the time range of the timestamps as text."""
         return f"{stamp_seconds(self.first)} to {stamp_seconds(self.last)} UTC"
 
 
 def write(database: Any, about: dict[str, Any], folder: Path) -> None:
-    """Number the stations by place, and write the years, the stations, and last of all what :func:`load` begins with.
+    """Number the stations by location, and write the years, the stations, and last the file that :func:`load` needs.
 
     Args:
         database: see :mod:`deepcams.stations.archive.ingest`; with at least one row.
-        about: the archive's counts; ``version`` and ``key``.
-        folder: where to.
+        about: the archive's counts, ``version`` and ``key``.
+        folder: output folder.
     """
     run = database.execute
     table = run(_STATIONS).df()
@@ -176,7 +175,7 @@ def write(database: Any, about: dict[str, Any], folder: Path) -> None:
         table["longitude"].to_numpy(),
     )
     row, column = np.floor((90 - latitude) / NEAR), np.floor((longitude + 180) / NEAR)
-    # Neighbours follow each other: by cells, within them by place; without a place last.
+    # Sort by cell, then by location; stations without coordinates last.
     order = np.lexsort((longitude, latitude, column, row))
     unsaid = [name for name in (*KINDS, "utc_offset") if table[name].isna().all()]
     table = table.iloc[order].drop(columns=unsaid).assign(place=np.arange(order.size))
@@ -185,7 +184,7 @@ def write(database: Any, about: dict[str, Any], folder: Path) -> None:
         "COPY (SELECT * EXCLUDE (station, place) FROM ordered) TO ?",
         [_path(folder, "stations")],
     )
-    # An hour that ends with the year belongs to it.
+    # An hour that ends with the year belongs to that year.
     year = "year(make_timestamp((stamp - 1) * 1000000))"
     years = [
         found
@@ -212,7 +211,7 @@ def _path(folder: Path, name: object) -> str:
 
 
 def load(folder: Path, key: str) -> StationArchive | None:
-    """Return what was built from these very files before; ``None`` where nothing usable is there."""
+    """Open the sorted copy of exactly these files; ``None`` if there is none, or it is unusable."""
     duckdb = need("duckdb")
     try:
         about = from_json((folder / "about.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Files of observations: which paths they are, what they are by their content, and their column names."""
+"""Files of observations: finding them, detecting their kind by content, and reading their column names."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _SUFFIXES = (
 )
 _HEAD = 1 << 16
 _DOCUMENT = 128 << 20
-"""Characters of a JSON document, and bytes of a file that is read whole; larger ones are read a line at a time."""
+"""Largest JSON document in characters, and largest file read as a whole in bytes; larger ones are read by line."""
 _ROWS_A_BYTE = 100
-"""Rows of a Parquet file; a few equal ones may take a byte, but of real ones each takes some."""
+"""Largest plausible number of rows per byte of a Parquet file; only equal rows compress to less than a byte."""
 _DEEPEST = 20
-"""Levels of mappings in a measurement; OpenAQ has three."""
+"""Largest nesting depth of a measurement in JSON; OpenAQ has three."""
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -45,12 +45,12 @@ class StationFile:
 
     Attributes:
         path: its path.
-        kind: by its content; ``json`` has one measurement a line, or a list of them.
-        named: whether the user named it, rather than a folder that holds it.
+        kind: kind by content; ``json`` has one measurement per line, or a list of them.
+        named: whether the user named it directly, rather than a folder that contains it.
         packed: whether it is a gzip file.
-        encoding: of its text.
-        names: its columns (of JSON: paths to its values, of the first measurement).
-        separator: between its columns.
+        encoding: text encoding.
+        names: column names (for JSON: paths to the values of the first measurement).
+        separator: column separator.
     """
 
     path: Path
@@ -63,16 +63,16 @@ class StationFile:
 
     @property
     def layout(self) -> tuple[Any, ...]:
-        """Equal for files that are read together."""
+        """Key that is equal for files that can be read together."""
         return self.kind, self.packed, self.encoding, self.names, self.separator
 
 
 def find_station_files(paths: Paths) -> Iterator[StationFile]:
-    """Find all files that ``paths`` stand for, in order of their names; folders are walked, hidden files left out.
+    """Find all files that match ``paths``, sorted by name; folders are searched recursively, hidden files left out.
 
     Raises:
-        InputError: nothing of this name, an empty or damaged file, or one that is no table (in a folder, other files
-            than tables are passed over).
+        InputError: a path does not exist, or a file is empty, damaged, or not a table (in folders, files that are not
+            tables are skipped).
         MissingExtraError: DuckDB is not installed.
     """
     given = listed(paths)
@@ -124,15 +124,15 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a file is a table of any kind, by its content."""
+    """Return whether a file is a table of any supported kind, by its content."""
     return describe(path, named=True) is not None
 
 
 def describe(path: Path, named: bool) -> StationFile | None:
-    """Recognise a file by its first bytes; ``None`` for anything that is no table.
+    """Detect a file's kind from its first bytes; ``None`` if it is not a table.
 
     Raises:
-        InputError: an empty file, or a gzip file that cannot be unpacked.
+        InputError: the file is empty, or a gzip file that cannot be unpacked.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -171,7 +171,7 @@ def describe(path: Path, named: bool) -> StationFile | None:
 
 
 def _encoding(head: bytes) -> str:
-    """UTF-8, or Latin-1 for an old export, whose micro sign is one byte."""
+    """Return UTF-8, or Latin-1 for old exports, whose micro sign is one byte."""
     try:
         head[: len(head) - 4 if len(head) == _HEAD else None].decode("utf-8")
     except UnicodeDecodeError as error:
@@ -180,7 +180,7 @@ def _encoding(head: bytes) -> str:
 
 
 def _json_names(text: str) -> tuple[str, ...]:
-    """The paths of the first measurement's values: ``date.utc``, ``value``, .."""
+    """Return the paths of the first measurement's values: ``date.utc``, ``value``, .."""
     try:
         first = from_json(text.splitlines()[0])
     except ValueError:
@@ -199,14 +199,14 @@ def _paths(value: dict[str, Any], above: str = "") -> Iterator[str]:
 
 
 def as_lines(file: StationFile, folder: Path) -> StationFile:
-    """Return the file as one that DuckDB reads: in UTF-8, JSON a measurement a line; a copy where it must be changed.
+    """Return a file that DuckDB can read, in UTF-8 and with one measurement per line in JSON; a copy if needed.
 
     Args:
-        file: any.
-        folder: for the copy.
+        file: any file.
+        folder: folder for the copy.
 
     Raises:
-        InputError: JSON that is neither lines nor a list of measurements.
+        InputError: JSON is neither lines nor a list of measurements.
     """
     listed = file.kind == "json" and file.names == ("",)
     if file.kind == "parquet" or (file.encoding == "utf-8" and not listed):
@@ -247,7 +247,7 @@ def parquet_columns(database: Any, path: Path) -> list[str]:
     """Return the names of a Parquet file's columns.
 
     Raises:
-        InputError: it cannot be read, or promises more rows than it can hold.
+        InputError: the file cannot be read, or declares more rows than it can hold.
     """
     duckdb = need("duckdb")
     name = sql_text(path)
@@ -268,21 +268,21 @@ def parquet_columns(database: Any, path: Path) -> list[str]:
 
 
 def sql_text(value: object) -> str:
-    """Return a text as SQL writes it."""
+    """Return a text as an SQL literal."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def join_tables(files: Sequence[StationFile], path: Path) -> bool:
-    """Put small CSV files of one layout into one, without their heads, each line after the number of its file.
+    """Join small CSV files of one layout without their headers; each line is preceded by the number of its file.
 
     DuckDB needs half a millisecond for each file that it opens, five times what reading it here takes.
 
     Args:
-        files: in UTF-8.
-        path: to write.
+        files: files in UTF-8.
+        path: output file.
 
     Returns:
-        whether it could be done: not where a file is damaged or long, or has lines that do not end where a row ends.
+        whether it succeeded: False if a file is damaged or too long, or a row spans several lines.
     """
     with path.open("wb") as target:
         for number, file in enumerate(files):

@@ -1,1 +1,1 @@
-"""Rows and figures of the comparison with stations."""
+"""Tables and figures of the comparison with stations."""

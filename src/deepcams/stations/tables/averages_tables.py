@@ -1,4 +1,4 @@
-"""What daily and annual means add to a validation's tables: FAIRMODE's indicators, and how limits are exceeded."""
+"""Tables of a validation of daily or annual means: FAIRMODE's indicators, and exceedances of limits."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def number(n: int) -> str:
-    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
+    """Format a number of pairs, from ten million in millions, so that tables of years fit into 80 columns."""
     return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
 
 
 def views(found: Validation, words: str) -> str:
-    """Return the words of a view for pairs of the validation's kind."""
+    """Return the description of a view, adapted to the validation's kind of pairs."""
     return words.replace("each hour", f"each {found.options.average}")
 
 
@@ -59,10 +59,10 @@ def _indicators(found: Validation) -> list[fairmode.Indicators]:
 
 
 def check_means(found: Validation) -> None:
-    """Refuse to go on without a single mean where hours were matched.
+    """Raise if hours were matched but no mean is valid.
 
     Raises:
-        InputError: no day (or year) of any station has what the rule asks for.
+        InputError: no day (or year) of any station has enough values.
     """
     if not _has_means(found):
         return
@@ -85,7 +85,7 @@ def check_means(found: Validation) -> None:
 
 
 def document(found: Validation) -> Row:
-    """Return what a validation's JSON has more: ``fairmode`` and ``exceedances``; nothing for hours."""
+    """Return the additional keys of a validation's JSON, ``fairmode`` and ``exceedances``; empty for hours."""
     if not _has_means(found):
         return {}
     result: Row = {"exceedances": exceedances.rows(found)}
@@ -101,7 +101,7 @@ def document(found: Validation) -> Row:
 
 
 def texts(found: Validation) -> dict[str, str]:
-    """Return the files that are written more, name -> text: none for hours."""
+    """Return the texts of the additional files by name; empty for hours."""
     more = document(found)
     if not more:
         return {}
@@ -126,7 +126,7 @@ def texts(found: Validation) -> dict[str, str]:
 
 
 def for_terminal(found: Validation) -> list[RenderableType]:
-    """Return the tables for people; none for hours."""
+    """Return the tables for the terminal; empty for hours."""
     from rich.text import Text
 
     if not _has_means(found):
@@ -136,7 +136,7 @@ def for_terminal(found: Validation) -> list[RenderableType]:
     rows = [one.row() for one in _indicators(found) if one.pairs == pairs]
     if rows:
         parameters = fairmode.parameters_of(found.options.species)
-        assert parameters is not None  # or there were no rows
+        assert parameters is not None  # since there are rows
         head = f"FAIRMODE {parameters.version}, doi {parameters.doi}, {exceedances.SET_WORDS[pairs]}"
         parts += [Text(head, style="bold"), to_terminal(rows, _FAIRMODE)]
         parts += [Text(words, style="dim") for words in _gaps(rows)]
@@ -158,7 +158,7 @@ def for_terminal(found: Validation) -> list[RenderableType]:
 
 
 def _gaps(rows: list[Row]) -> list[str]:
-    """Say why figures are not defined."""
+    """Explain why figures are undefined."""
     words = []
     if any(row["MQI_90"] is None or row["annual_MQI_90"] is None for row in rows):
         words.append(
@@ -168,7 +168,7 @@ def _gaps(rows: list[Row]) -> list[str]:
 
 
 def legend(found: Validation) -> list[str]:
-    """Return the sentences that explain the figures."""
+    """Explain the figures in a few sentences."""
     if not _has_means(found):
         return []
     average, days = found.options.average, DAY_WORDS[found.options.days]

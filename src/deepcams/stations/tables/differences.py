@@ -1,4 +1,4 @@
-"""Whether the field is better than what it was made from: differences of scores on the same pairs, with intervals."""
+"""Differences of scores between the field and its original, on the same pairs, with intervals."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from deepcams.stations.validation import Validation
 
 NAMES = {"same": "original", "hourly": "linear"}
-"""Set of pairs -> what the field is compared with on it, in the words of the tables."""
+"""Name, in the tables, of what the field is compared with, by set of pairs."""
 _SHOWN = ("R", "RMSE", "MAE", "NMB", "MFE", "FAC2")
 _IN_PERCENT = ("NMB", "MFE", "FAC2")
 
 
 def rows(found: Validation, draws: int, seed: int = 0) -> list[Row]:
-    """Return one row a set of pairs and score: the field's and the other's figure, the difference and its interval.
+    """Return one row per set of pairs and score: both figures, their difference and its interval.
 
     Args:
         found: a validation.
-        draws: bootstrap resamples of the blocks; 0 for no intervals, and there is none of fewer than
+        draws: number of bootstrap resamples of the blocks; 0 for no intervals, nor are there any for fewer than
             :data:`deepcams.stations.bootstrap_blocks.FEWEST` blocks.
-        seed: of the resamples.
+        seed: random seed.
 
     Returns:
-        rows with pairs, product, other, score, blocks, n, figure, other_figure, difference (of scores that are best
-        at zero, of their magnitudes), low, high (95 %) and field_is (``better`` or ``worse`` where the interval does
-        not hold 0, else ``None``); none without an original.
+        rows with pairs, product, other, score, blocks, n, figure, other_figure, difference (for scores that are best at
+        zero, of their magnitudes), low, high (95 %) and field_is (``better`` or ``worse`` if the interval does not
+        contain 0, else ``None``); empty without an original.
     """
     result: list[Row] = []
     for pairs, products in BOTH.items():
@@ -69,7 +69,7 @@ def rows(found: Validation, draws: int, seed: int = 0) -> list[Row]:
 
 
 def about() -> Row:
-    """Return what the rows are, for machines."""
+    """Describe the rows, for the JSON output."""
     return {
         "difference": "field - other on the same pairs; of scores that are best at zero, of their magnitudes",
         "blocks": f"boxes of {DEGREES} degrees and a week from Monday 00 UTC each, resampled together for both",
@@ -90,7 +90,7 @@ _COLUMNS = (
 
 
 def for_terminal(table: list[Row]) -> list[RenderableType]:
-    """Return the table for people; none without an original."""
+    """Return the table for the terminal; empty without an original."""
     from rich.text import Text
 
     if not table:
@@ -114,7 +114,7 @@ def for_terminal(table: list[Row]) -> list[RenderableType]:
 
 
 def _texts(row: Row) -> Row:
-    """Return a row with its texts for people."""
+    """Return a row with formatted texts."""
     score = known_scores()[row["score"]]
     form = ".1%" if score.key in _IN_PERCENT else ".3f"
     forms = {"figure": form, "other_figure": form, "difference": f"+{form}"}

@@ -1,4 +1,4 @@
-"""The figures of a validation: its sums, in the words of ``deepcams.plotting``."""
+"""The figures of a validation: its sums converted for ``deepcams.plotting``."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 _N, _O = COLUMNS.index("n"), COLUMNS.index("o")
 FEWEST = 24
-"""Pairs that a station must have for its own R to be drawn."""
-_PANELS = 4  # years in a row
-_HOURS = 22  # of the day that a cycle must have
-_SHARE = 0.01  # of the largest number: fewer hours are no panel, and no dot
+"""Smallest number of pairs for a station's R to be plotted."""
+_PANELS = 4  # panels (years) per row
+_HOURS = 22  # smallest number of hours of the day for a cycle
+_SHARE = 0.01  # smallest fraction of the largest number of hours for a panel or dot
 
 
 _MEANS = {"hour": "hourly values", "day": "daily means", "year": "annual means"}
@@ -41,7 +41,7 @@ def _name(scored: Scored, found: Validation) -> str:
 
 
 def _credit(found: Validation) -> str:
-    """The source line: the stations', and what the fields say of theirs."""
+    """Return the source line: that of the stations, and the fields' own."""
     from deepcams.plotting.figure_layout import credit_words
 
     sources, times = [], []
@@ -49,7 +49,7 @@ def _credit(found: Validation) -> str:
         sources.append((about["source"], float(about["grid"].split()[0])))
         span = about["times"].partition(", ")[2].split(" to ")
         times += [np.datetime64(moment[:10]) for moment in span]
-    # The stations of a simulated field are not OpenAQ's either.
+    # The stations for a simulated field are not OpenAQ's.
     if not any("simul" in source.lower() for source, _ in sources):
         sources.insert(0, ("OpenAQ", 0.0))
     return credit_words(sources, times)
@@ -58,7 +58,7 @@ def _credit(found: Validation) -> str:
 def draw_scatter(
     found: Validation, species: str = "PM2.5", size: str = "screen"
 ) -> Figure:
-    """Fig. 6: a panel a year, the original beside the field, on the pairs of both."""
+    """Plot Fig. 6: one panel per year, original and field side by side, on the pairs of both."""
     from deepcams.plotting.scores.scatter import ScatterPanel, scatter_figure
 
     both = found.find("original", "same") is not None
@@ -109,7 +109,7 @@ def draw_scatter(
 
 
 def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
-    """Fig. 1: maps of the stations by year, coloured by their hours, and by R where there are enough."""
+    """Plot Fig. 1: maps of the stations by year, coloured by number of hours, and by R if there are enough."""
     from deepcams.plotting.scores.stations import station_map
 
     latitude, longitude = (
@@ -160,9 +160,9 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
 def draw_cycle(
     found: Validation, species: str = "PM2.5", size: str = "screen"
 ) -> Figure | None:
-    """The diurnal cycle: observed, original, field; ``None`` where hours of the day are missing.
+    """Plot the diurnal cycle of observations, original and field; ``None`` if hours of the day are missing.
 
-    Only stations that have (nearly) all hours of the day take part: others would make steps where they come and go.
+    Only stations with (nearly) all hours of the day are used; others would cause steps between hours.
     """
     from deepcams.plotting.scores.diurnal import Cycle, diurnal_figure
 
@@ -211,9 +211,9 @@ def draw_cycle(
 
 
 def _spread(number: np.ndarray, total: np.ndarray) -> np.ndarray | None:
-    """Half the 95 % interval of each hour's mean deviation from the station's day, stations being resampled.
+    """Return half the 95 % interval of each hour's mean deviation from the station's daily mean, resampling stations.
 
-    The level of the whole day differs from station to station and says nothing of the cycle; it is taken out.
+    The daily mean differs between stations and is not part of the cycle, so it is subtracted.
     """
     used = (number > 0).all(axis=1)
     if used.sum() < 8:
@@ -226,7 +226,7 @@ def _spread(number: np.ndarray, total: np.ndarray) -> np.ndarray | None:
 def draw_target(
     found: Validation, species: str = "PM2.5", size: str = "screen"
 ) -> Figure | None:
-    """FAIRMODE's target diagram: a panel a product, on the pairs of both; ``None`` where it asks for none."""
+    """Plot FAIRMODE's target diagram, one panel per product, on the pairs of both; ``None`` if not applicable."""
     from deepcams.plotting.scores.target import TargetPanel, target_figure
 
     options = found.options
@@ -236,7 +236,7 @@ def draw_target(
     pairs = "own" if found.find("original", "same") is None else "same"
     panels, groups = [], []
     for each in fairmode.indicators(found):
-        # Over several years their whole comes first; single years are in the tables.
+        # Indicators over all years come first; single years are only in the tables.
         if each.pairs != pairs or each.target is None or each.product in groups:
             continue
         groups.append(each.product)
@@ -271,7 +271,7 @@ def draw_target(
 def draw_taylor(
     found: Validation, species: str = "PM2.5", size: str = "screen"
 ) -> Figure | None:
-    """Taylor's diagram: a point a product on the pairs of both; ``None`` where no R is defined."""
+    """Plot Taylor's diagram, one point per product, on the pairs of both; ``None`` if no R is defined."""
     from deepcams.plotting.scores.taylor import TaylorPoint, taylor_figure
 
     both = found.find("original", "same") is not None

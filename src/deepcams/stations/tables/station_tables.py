@@ -1,4 +1,4 @@
-"""What a validation found, as rows for machines, tables for the terminal, and files."""
+"""Results of a validation as rows, tables for the terminal, and files."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from deepcams.stations.validation import Validation
 
 BY = ("year", "month", "hour", "country", "surface", "kind", "station")
-"""What rows can be given by, beside those over everything."""
+"""Available groupings of rows, besides rows over everything."""
 _OF_PLACES = ("country", "surface", "kind", "station")
 DRAWS = 1000
 FEWEST = 24
-"""Pairs that a station must have to count in the mean over stations."""
+"""Smallest number of pairs for a station to count in the mean over stations."""
 FEWEST_RESAMPLED = 5
-"""Stations (or cells) that an interval needs: resamples of fewer repeat one another and tell of none but those."""
+"""Smallest number of stations (or cells) for an interval; resamples of fewer are not representative."""
 VIEWS = {
     "pooled": "all pairs of all stations in one",
     "cells": "stations of one cell averaged each hour, then all pairs in one",
@@ -63,21 +63,21 @@ PAIRS = {
 def rows(
     found: Validation, by: Iterable[str] = ("year",), draws: int = DRAWS, seed: int = 0
 ) -> list[Row]:
-    """One row per product, set of pairs, view and group; undefined figures are ``None``.
+    """Return one row per product, set of pairs, view and group; undefined figures are ``None``.
 
     Args:
         found: a validation.
-        by: of :data:`BY`; rows over everything (``by`` "all") come first.
-        draws: bootstrap resamples of the stations (of the cells in the view ``cells``); 0 for no intervals, and there
-            is none of fewer than :data:`FEWEST_RESAMPLED` stations.
-        seed: of the resamples.
+        by: groupings in :data:`BY`; rows over everything (``by`` "all") come first.
+        draws: number of bootstrap resamples of the stations (of the cells in the view ``cells``); 0 for no intervals,
+            nor are there any for fewer than :data:`FEWEST_RESAMPLED` stations.
+        seed: random seed.
 
     Returns:
         rows with product, pairs, view, by, group, stations (or cells), n, all scores
         (:func:`deepcams.evaluation.scores.known_scores`), their ``_low`` and ``_high`` (95 %), observed_mean,
-        model_mean, slope and intercept of the model on the observed; by station also its place, and what is around it.
-        Scores of whole series (index of agreement, Spearman's) are those of stations: they are in the view ``stations``
-        of groups of whole stations, and by station.
+        model_mean, slope and intercept of the model on the observed; by station also its coordinates and surroundings.
+        Scores of whole series (index of agreement, Spearman's) exist only per station: in the view ``stations`` of
+        groups of whole stations, and by station.
     """
     by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
     check_by(found.options.average, by)
@@ -85,9 +85,9 @@ def rows(
     for name in (ALL, *by):
         for scored in found.scored:
             for view in VIEWS:
-                # A cell is of no one's; a station's mean over stations would repeat the pooled one.
+                # Cells have no such attributes; for one station the mean over stations equals the pooled view.
                 of_places = name in _OF_PLACES and view == "cells"
-                # A station has too few years for figures of its own.
+                # A single station has too few years for its own figures.
                 few = name == "station" or found.options.average == "year"
                 if of_places or (few and view == "stations"):
                     continue
@@ -102,7 +102,7 @@ def rows(
                         "by": name,
                         "group": group,
                     }
-                    # A station's own row has what other rows have as a mean over stations.
+                    # Series scores are in a station's own row, and in other groups as means over stations.
                     if name != "station" and view != "stations":
                         series = np.full_like(series, np.nan)
                     times = draws if name != "station" else 0
@@ -118,7 +118,7 @@ def rows(
 
 
 def _places(stations: pd.DataFrame) -> dict[str, Row]:
-    """Where each station lies and what is around it, for its rows."""
+    """Return each station's coordinates and surroundings by id, for its rows."""
     names = ("latitude", "longitude", "country", "land", "surface", "altitude", "kind")
     table = stations[[name for name in names if name in stations]].astype(object)
     table = table.where(table.notna(), None)
@@ -128,9 +128,9 @@ def _places(stations: pd.DataFrame) -> dict[str, Row]:
 def _groups(
     found: Validation, scored: Scored, view: str, by: str
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Each group's name, its sums by station (or cell), (stations, columns), and their scores of series.
+    """Yield each group's name, its sums by station (or cell), (stations, columns), and their series scores.
 
-    Those are of whole series: NaN for cells, and in groups of parts of the time.
+    The latter need whole series: they are NaN for cells, and for groups in time.
     """
     sums, series = scored.stations, scored.series
     if view == "cells":
@@ -196,7 +196,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def station_table(found: Validation) -> pd.DataFrame:
-    """One row a station: what is known of it, hours observed, and for each product and set of pairs n and figures."""
+    """Return one row per station: metadata, hours observed, and n and figures of each product and set of pairs."""
     table = found.stations.drop(columns=["cell", "spread_km"], errors="ignore").copy()
     table["hours"] = found.observed_months.sum(axis=1)
     for scored in found.scored:
@@ -212,14 +212,14 @@ def station_table(found: Validation) -> pd.DataFrame:
 
 
 def used_stations(found: Validation) -> np.ndarray:
-    """Which stations have a pair of the field, or without a field a value after quality control: (stations,)."""
+    """Return which stations have a pair with the field or, without a field, a valid value: (stations,)."""
     own = found.find("field", "own")
     number = found.observed_months if own is None else own.stations.month[..., 0]
     return np.asarray(number.sum(axis=1) > 0)
 
 
 def about(found: Validation) -> Row:
-    """What was compared, and how."""
+    """Return the inputs and options of a validation."""
     from deepcams._version import __version__
 
     options = found.options
@@ -253,7 +253,7 @@ def about(found: Validation) -> Row:
 
 
 def criteria_rows(found: Validation, table: list[Row]) -> list[Row]:
-    """Return which published levels the pooled scores over everything meet: one row a product, pairs and level."""
+    """Return which published criteria the pooled scores meet: one row per product, set of pairs and criterion."""
     options = found.options
     return [
         {
@@ -272,12 +272,12 @@ def criteria_rows(found: Validation, table: list[Row]) -> list[Row]:
 
 
 def as_json(found: Validation, table: list[Row], compared: list[Row]) -> str:
-    """Return all that was found as JSON.
+    """Return all results as JSON.
 
     Args:
         found: a validation.
-        table: of :func:`rows`.
-        compared: of :func:`deepcams.stations.tables.differences.rows`.
+        table: result of :func:`rows`.
+        compared: result of :func:`deepcams.stations.tables.differences.rows`.
     """
     document = {
         "rows": table,
@@ -292,12 +292,13 @@ def as_json(found: Validation, table: list[Row], compared: list[Row]) -> str:
 def write(
     found: Validation, table: list[Row], compared: list[Row], folder: Path
 ) -> list[Path]:
-    """Write scores.json, scores.csv, stations.csv and quality.csv into a folder, which is made.
+    """Write scores.json, scores.csv, stations.csv and quality.csv into a folder, which is created if needed.
 
-    With an original also differences.csv; with daily means what :mod:`deepcams.stations.tables.averages_tables` adds.
+    With an original, differences.csv is added; with daily means, the files of
+    :mod:`deepcams.stations.tables.averages_tables`.
 
     Raises:
-        OutputError: it cannot be made or written to.
+        OutputError: the folder cannot be created or written to.
     """
     texts = {
         "scores.json": as_json(found, table, compared),
@@ -311,20 +312,20 @@ def write(
 
 
 def parse_by(texts: Iterable[str]) -> tuple[str, ...]:
-    """Groupings as people write them: one in each text, or several with commas between them.
+    """Parse groupings, one or several separated by commas in each text.
 
     Raises:
-        InputError: one is not among :data:`BY`.
+        InputError: a grouping is not in :data:`BY`.
     """
     names = [name.strip() for text in texts for name in text.split(",")]
     return tuple(choose("--by", name, BY) for name in dict.fromkeys(names))
 
 
 def check_pairs(found: Validation) -> None:
-    """Refuse to go on without a single pair, and say where they were lost.
+    """Raise if there is no pair, with the steps at which rows were lost.
 
     Raises:
-        InputError: no pair.
+        InputError: there is no pair.
     """
     if not found.scored or any(scored.any() for scored in found.scored):
         return
@@ -345,19 +346,19 @@ def check_pairs(found: Validation) -> None:
 
 
 def _short(form: str) -> Callable[[float], str]:
-    """A form without the point that ``#`` leaves behind whole numbers."""
+    """Return a formatter that drops the decimal point that ``#`` leaves after integers."""
     return lambda value: figure(value, form).rstrip(".")
 
 
 _FORMS = {"R": ".3f", "RMSE": "#.3g", "bias": "+#.3g", "NMB": "+.0%"}
 _FORMS_POOLED = _FORMS | {"MFE": ".0%", "FAC2": ".0%"}
-"""What an agency's report has and 80 columns hold; all other scores are in JSON and CSV."""
+"""Formats of the scores shown in 80 columns, chosen as in agencies' reports; JSON and CSV have all scores."""
 _FORMS_STATIONS = _FORMS | {"IOA": ".2f", "Spearman": ".2f"}
 _HEADS = {"Spearman": "ranks"}
 
 
 def _columns(view: str) -> list[Column]:
-    """Return the columns of the scores in a view; those of other packages come last."""
+    """Return the columns of the scores in a view; scores of other packages come last."""
     forms = _FORMS_STATIONS if view == "stations" else _FORMS_POOLED
     scores, added = known_scores(), set(ADDED.names())
     if view != "stations":
@@ -390,13 +391,13 @@ def for_terminal(
     by: Iterable[str] = (),
     compared: list[Row] | None = None,
 ) -> RenderableType:
-    """Return the tables for people: quality, figures over everything, then by whatever was asked for.
+    """Return the tables for the terminal: quality control, figures over everything, then by groupings.
 
     Args:
         found: a validation.
-        table: of :func:`rows`.
-        by: groupings that are shown.
-        compared: of :func:`deepcams.stations.tables.differences.rows`.
+        table: result of :func:`rows`.
+        by: groupings to show.
+        compared: result of :func:`deepcams.stations.tables.differences.rows`.
     """
     from rich.console import Group
     from rich.text import Text
@@ -464,7 +465,7 @@ def _scores(chosen: list[Row], by: str = "") -> RenderableType:
 
 
 def _criteria(found: Validation, table: list[Row]) -> list[str]:
-    """Say which published levels are met, one line a level."""
+    """Describe which published criteria are met, one line each."""
     options = found.options
     rows = criteria_rows(found, table)
     lines = []

@@ -1,4 +1,4 @@
-"""The scores of methods in time at stations as rows, as files, and as tables for people."""
+"""Scores of temporal methods at stations as rows, files and formatted tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DRAWS = 1000
 FEWEST_WEEKS = 5
-"""Weeks that an interval needs: resamples of fewer repeat one another."""
+"""Smallest number of weeks for an interval; resamples of fewer are not representative."""
 FIGURES = ("R", "RMSE", "MAE", "bias")
 _ABSOLUTE = COLUMNS.index("absolute")
 _COLUMNS = (
@@ -45,23 +45,23 @@ _COLUMNS = (
     Column("interval", "95 %", str),
 )
 _BY = {"season": "season", "hour": "local hour"}
-"""Groupings that people see -> heading."""
+"""Headings of the groupings in formatted tables."""
 
 
 def ratio_ends(
     method: np.ndarray, baseline: np.ndarray, draws: int = DRAWS, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the ratio of two sums when whole weeks are drawn with replacement.
+    """Compute the 95 % percentile interval of the ratio of two sums by resampling whole weeks with replacement.
 
-    Hours of one week are not independent; both sums are drawn together, for both methods made the same hours.
+    Hours within a week are not independent; both sums are resampled together, because they cover the same hours.
 
     Args:
-        method, baseline: (weeks,), sums of absolute errors; weeks in which the baseline's is 0 do not count.
-        draws: how many resamples.
-        seed: of the draws: the same weeks for every method.
+        method, baseline: (weeks,), sums of absolute errors; weeks in which the baseline's is 0 are ignored.
+        draws: number of resamples.
+        seed: random seed; the same weeks are drawn for every method.
 
     Returns:
-        low and high end, NaN for fewer than :data:`FEWEST_WEEKS` weeks or no draws.
+        low and high end; NaN for fewer than :data:`FEWEST_WEEKS` weeks or no draws.
     """
     used = baseline > 0
     weeks = int(used.sum())
@@ -77,12 +77,12 @@ def rows(result: Result, draws: int = DRAWS, seed: int = 0) -> list[Row]:
     """Return one row per method and group; undefined figures are ``None``.
 
     Args:
-        result: of :func:`deepcams.stations.temporal_evaluation.evaluate`.
-        draws: resamples of the weeks; 0 for no intervals.
-        seed: of the resamples.
+        result: result of :func:`deepcams.stations.temporal_evaluation.evaluate`.
+        draws: number of resamples of the weeks; 0 for no intervals.
+        seed: random seed.
 
     Returns:
-        method, kind, ``by`` and ``group`` (``temporal_evaluation.GROUPS``; first over all), ``n`` (hours of
+        rows with method, kind, ``by`` and ``group`` (``temporal_evaluation.GROUPS``; first over all), ``n`` (hours of
         regions), ``weeks``, R, RMSE, MAE and bias (ug m-3) over all pairs, ``skill`` (1 - MAE / MAE of ``linear``),
         ``ratio`` (MAE / MAE of ``linear``), and ``ratio_low`` and ``ratio_high`` (95 %).
     """
@@ -118,7 +118,7 @@ def rows(result: Result, draws: int = DRAWS, seed: int = 0) -> list[Row]:
 
 
 def document(result: Result) -> Row:
-    """Return everything that is written as JSON, laid out as :func:`deepcams.evaluation.experiment_tables.document`.
+    """Return the content of the JSON file, laid out as :func:`deepcams.evaluation.experiment_tables.document`.
 
     Args:
         result: of :func:`deepcams.stations.temporal_evaluation.evaluate`.
@@ -147,7 +147,7 @@ def document(result: Result) -> Row:
 
 
 def _local_hours(result: Result) -> list[Row]:
-    """Errors by local hour as the details of fields have them, the baseline's always among them."""
+    """Return errors by local hour in the form of a field's details, always including the baseline."""
     found: list[Row] = []
     for method in {BASELINE: "", **result.kinds}:
         sums = result.of(method, "hour").sum(axis=0)
@@ -177,10 +177,10 @@ def as_csv(result: Result) -> str:
 
 
 def write(result: Result, folder: Path) -> list[Path]:
-    """Write scores.json, scores.csv and scores.md into a folder, which is made.
+    """Write scores.json, scores.csv and scores.md into a folder, which is created if needed.
 
     Raises:
-        OutputError: it cannot be made or written to.
+        OutputError: the folder cannot be created or written to.
     """
     texts = {
         "scores.json": as_json(result),
@@ -191,7 +191,7 @@ def write(result: Result, folder: Path) -> list[Path]:
 
 
 def title(result: Result) -> str:
-    """Return the experiment in one line."""
+    """Describe the experiment in one line."""
     region = result.options.region
     if region is None:
         means = "means of all stations"
@@ -211,7 +211,7 @@ def _scored(result: Result) -> str:
 
 
 def explanation(result: Result) -> str:
-    """Return what the columns mean, in a few sentences."""
+    """Explain the columns in a few sentences."""
     return (
         f"Scored: {_scored(result)}; {result.truth}. RMSE, MAE and bias in ug m-3; skill: 1 - MAE / MAE of {BASELINE}; "
         f"x {BASELINE}: MAE / MAE of {BASELINE}; 95 %: weeks resampled, both methods together."
@@ -219,7 +219,7 @@ def explanation(result: Result) -> str:
 
 
 def _shown(table: list[Row], by: str) -> list[Row]:
-    """Rows of a grouping, by kind, then the best first."""
+    """Return the rows of a grouping, sorted by kind, then best first."""
     chosen = [row for row in table if row["by"] == by]
     for row in chosen:
         ends = row["ratio_low"], row["ratio_high"]
@@ -229,7 +229,7 @@ def _shown(table: list[Row], by: str) -> list[Row]:
 
 
 def _ratios(table: list[Row], by: str) -> tuple[list[Row], list[Column]]:
-    """A row a group: its number of pairs, the baseline's MAE, and each other method's ratio."""
+    """Return one row per group: number of pairs, the baseline's MAE, and each other method's ratio."""
     names = [row["method"] for row in _shown(table, ALL) if row["method"] != BASELINE]
     groups: dict[str, Row] = {}
     for row in table:
@@ -260,7 +260,7 @@ def as_markdown(result: Result) -> str:
 
 
 def for_terminal(result: Result) -> RenderableType:
-    """Return the tables for people, 80 columns wide."""
+    """Return the tables for the terminal, 80 columns wide."""
     from rich.console import Group
     from rich.text import Text
 

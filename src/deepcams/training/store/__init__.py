@@ -1,1 +1,1 @@
-"""Training stores: made from files, checked, and read."""
+"""Training stores: preparation from files, checks, and reading."""

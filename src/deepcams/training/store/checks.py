@@ -1,4 +1,4 @@
-"""Checks of single hours, and the report of all hours that were left out of a store."""
+"""Checks of single hours, and the report of all hours left out of a store."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from deepcams.core.units import UNITS
 from deepcams.core.values import SMALL_NEGATIVE
 
 LARGEST = 1e5
-"""An hour with a value above this (ug m-3) has another unit or is corrupt; fires reach some 1e4."""
+"""Largest plausible value, ug m-3; an hour with a larger one has another unit or is corrupt; fires reach about 1e4."""
 SMALLEST = 1e-3
-"""An hour whose largest value is below this (ug m-3) has another unit (kg m-3) or is empty."""
+"""Smallest plausible maximum, ug m-3; an hour with a smaller one has another unit (kg m-3) or is empty."""
 CONSTANT = 0.5
-"""An hour in which more than this share of the nodes repeats its western neighbour is corrupt; GEOS-CF has 0.06."""
+"""Fraction of nodes equal to their western neighbour above which an hour is corrupt; GEOS-CF has 0.06."""
 
 FAULT_KINDS = {
     "missing": "no file has the hour",
@@ -33,18 +33,18 @@ FAULT_KINDS = {
     "contradictory": "files have different values for the hour",
     "duplicated": "a file repeats an hour that another has (one is taken)",
 }
-"""Kinds of faults in words; the hour is left out with all of them but the last."""
+"""Descriptions of the kinds of faults; all but the last cause the hour to be left out."""
 
 _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of an hour or of a file.
+    """A fault of an hour or a file.
 
     Attributes:
         kind: one of :data:`FAULT_KINDS`.
-        time: the hour as text; the first of several missing ones; empty for a file that cannot be opened.
+        time: the hour, or the first of several missing hours, as text; empty for a file that cannot be opened.
         hours: number of hours.
         files: names of the files with the fault.
         detail: what was found.
@@ -58,10 +58,10 @@ class Fault:
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Fault:
-        """Read the result of ``asdict``, from JSON.
+        """Create a fault from the result of ``asdict``, read from JSON.
 
         Raises:
-            ValueError, TypeError, KeyError: it is none.
+            ValueError, TypeError, KeyError: the data are not a valid fault.
         """
         fault = cls(**{**found, "files": tuple(found["files"])})
         texts = (fault.kind, fault.time, fault.detail, *fault.files)
@@ -73,18 +73,18 @@ class Fault:
 
     @property
     def place(self) -> str:
-        """Where the fault is, in words: its time and number of hours, or its files."""
+        """Location of the fault as text: time and number of hours, or files."""
         if not self.time:
             return ", ".join(self.files)
         return f"{self.time} ({self.hours})" if self.hours > 1 else self.time
 
 
 def examine(values: np.ndarray, grid: Grid) -> Fault | None:
-    """Return the fault of an hour's values, without time and file; ``None`` for good values.
+    """Return the fault of an hour's values, without time and file; ``None`` if the values are good.
 
     Args:
         values: (rows, columns), float32, ug m-3, as in the file.
-        grid: their grid.
+        grid: grid of the values.
     """
     lowest, highest = float(values.min()), float(values.max())
     if not np.isfinite(lowest + highest):
@@ -113,10 +113,10 @@ def examine(values: np.ndarray, grid: Grid) -> Fault | None:
 
 
 def find_gaps(present: np.ndarray, first: np.datetime64) -> list[Fault]:
-    """Return the missing hours.
+    """Return a fault for each run of missing hours.
 
     Args:
-        present: for each hour from ``first`` on, whether a file had it (good or not).
+        present: for each hour from ``first`` on, whether a file has it (good or not).
         first: time of the first hour.
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[1], present.astype(np.int8), [1]])))
@@ -131,12 +131,12 @@ def find_gaps(present: np.ndarray, first: np.datetime64) -> list[Fault]:
 
 @dataclass(frozen=True)
 class Report:
-    """The good hours of a store, and the faults of all others.
+    """Good hours of a store, and faults of all others.
 
     Attributes:
         good: number of hours in the store.
-        first, last: the first and last of them, as text.
-        faults: in order of kind and time.
+        first, last: first and last of them, as text.
+        faults: faults, sorted by kind and time.
     """
 
     good: int
@@ -146,7 +146,7 @@ class Report:
 
     @classmethod
     def make(cls, times: np.ndarray, faults: Iterable[Fault]) -> Report:
-        """Sort the faults; ``times`` are those of the good hours."""
+        """Create a report with sorted faults; ``times`` are the times of the good hours."""
         order = list(FAULT_KINDS)
         ordered = sorted(
             set(faults), key=lambda one: (order.index(one.kind), one.time, one.files)
@@ -172,7 +172,7 @@ class Report:
         }
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return the rows of a table: kind, hours, meaning, and where the first three are."""
+        """Return the rows of a table: kind, hours, meaning, and locations of the first three faults."""
         rows = []
         for kind, faults in self._by_kind().items():
             examples = ", ".join(fault.place for fault in faults[:_EXAMPLES])

@@ -1,4 +1,4 @@
-"""The work of preparing one day: its hours are read, checked, written and forced to disk, then recorded."""
+"""The work of preparing one day: its hours are read, checked, written and synced to disk, then recorded."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from deepcams.training.store.open import open_arrays
 from deepcams.workers import Work
 
 Day: TypeAlias = tuple[str, Sequence[np.datetime64]]
-"""A day (UTC) as text, and those of its hours that the input offers."""
+"""A day (UTC) as text, and its hours that are in the input."""
 
 
 class DayWork(Work[Day, tuple[Record | None, int], int]):
-    """The preparation of days, for workers; the result is the number of hours that were written.
+    """Preparation of days, for workers; the result is the number of hours written.
 
     Args:
         out: the store.
-        inputs: what is offered.
-        region: what is taken of it.
-        degradation: how fine becomes coarse.
-        first: the store's first hour.
-        missing: hours that are not in the store yet, for the space that they need.
-        tell: called after each hour, where the work is done in this process.
+        inputs: input hours.
+        region: part of the input to store.
+        degradation: how fine fields are coarsened.
+        first: first hour of the store.
+        missing: number of hours not yet in the store, to estimate the space they need.
+        tell: callback after each hour, if the work is done in this process.
 
     Attributes:
-        compare: a known hour whose values are compared with the input's; ``None``: no hour is compared.
+        compare: stored hour whose values are compared with the input's; ``None``: no comparison.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class DayWork(Work[Day, tuple[Record | None, int], int]):
         self._space_checked = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the callback in this process."""
+        """Pickle without the callback."""
         return {**vars(self), "_tell": None}
 
     def compute(self, item: Day) -> tuple[Record | None, int]:
-        """Read and write a day's hours; return its new record, ``None`` where it has not changed."""
+        """Read and write a day's hours; return its new record (``None`` if unchanged) and how many were written."""
         day, times = item
         name = f"day-{day}"
         record = Records(self.out / FOLDER).get(name) or Record(name)
@@ -82,7 +82,7 @@ class DayWork(Work[Day, tuple[Record | None, int], int]):
     def _hour(
         self, time: np.datetime64, hours: dict[str, Any], writer: HourWriter
     ) -> int:
-        """Bring an hour's facts up to date; return whether it was written."""
+        """Update an hour's facts; return 1 if it was written, else 0."""
         slot = slot_of(time, self._first)
         before = hours.get(str(slot), {})
         compare = self.compare is not None and time == self.compare
@@ -105,7 +105,7 @@ class DayWork(Work[Day, tuple[Record | None, int], int]):
         return 1
 
     def write(self, item: Day, made: tuple[Record | None, int]) -> int:
-        """Put a day's record; its hours are on disk."""
+        """Write a day's record, after its hours are on disk."""
         record, computed = made
         if record is not None:
             Records(self.out / FOLDER).put(record)
@@ -121,19 +121,18 @@ class DayWork(Work[Day, tuple[Record | None, int], int]):
 
 
 def slot_of(time: np.datetime64, first: np.datetime64) -> int:
-    """Return an hour's place on the store's time axis."""
+    """Return an hour's index on the store's time axis."""
     return int((time - first) // HOUR)
 
 
 def _settled(hour: Mapping[str, Any], files: Sequence[str]) -> bool:
-    """Return whether reading an hour again would tell nothing new.
+    """Return whether an hour need not be read again.
 
     Args:
-        hour: its facts; empty where it was never read.
+        hour: facts of the hour; empty if it was never read.
         files: states of the files that have it.
 
-    A good hour is read again only if the file that it is from is offered in another state: same name, other size or
-    time of change.
+    A good hour is read again only if its source file has changed: same name, but another size or modification time.
     """
     if "digest" not in hour:
         return hour.get("files") == files

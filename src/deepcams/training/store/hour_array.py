@@ -1,10 +1,10 @@
-"""Arrays of a training store: one hour a shard, cut into chunks from which crops are read quickly.
+"""Arrays of a training store: one shard per hour, chunked for fast reading of crops.
 
 A Zarr v3 group holds ``fine`` and ``coarse``, each a group with the variable and its coordinates. Slot k of the time
-axis is the store's first hour plus k hours; an hour that is missing, or was left out, has no shard and reads as NaN.
+axis is the store's first hour plus k hours; hours that are missing or left out have no shard and read as NaN.
 
-Crops are read by :meth:`HourArray.read` instead of by Zarr: a crop of 288 x 288 nodes takes it 1.5 to 1.8 ms, Zarr
-12 ms, and Zarr with the codec pipeline of zarrs 0.2.3 2.4 ms; a training reads three such crops a sample.
+Crops are read by :meth:`HourArray.read` instead of Zarr: for 288 x 288 nodes it takes 1.5 to 1.8 ms, Zarr 12 ms, and
+Zarr with the codec pipeline of zarrs 0.2.3 2.4 ms; training reads three such crops per sample.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from deepcams.writers.layout import COORDINATES, EPOCH, variable_attributes
 Resolution: TypeAlias = Literal["fine", "coarse"]
 
 CHUNK = (103, 120)
-"""Preferred chunk: 49 kB, which divide 721 x 1440 nodes without rest. Smaller ones cost more to find than to decode,
-larger ones decode more that a crop does not need (docs/prepare.md has the measurements)."""
+"""Preferred chunk: 49 kB, which divides 721 x 1440 nodes evenly. Smaller chunks take longer to find than to decode;
+larger ones decode more values that a crop does not need (measurements in docs/prepare.md)."""
 _EMPTY = 2**64 - 1
-"""Offset and length of a chunk that is not stored."""
+"""Index entry (offset and length) of a chunk that is not stored."""
 
 
 @dataclass(frozen=True)
 class HourArray:
-    """One resolution of a store: every hour's map of one variable.
+    """One resolution of a store: hourly maps of one variable.
 
     Attributes:
-        folder: the Zarr array's folder.
-        shape: rows and columns.
+        folder: folder of the Zarr array.
+        shape: number of rows and columns.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class HourArray:
 
     @cached_property
     def chunks(self) -> tuple[int, int]:
-        """Rows and columns of a chunk: even parts of the map near :data:`CHUNK`."""
+        """Rows and columns of a chunk: equal parts of the map of about :data:`CHUNK`."""
         high, wide = (
             -(-size // max(round(size / wanted), 1))
             for size, wanted in zip(self.shape, CHUNK, strict=True)
@@ -63,11 +63,11 @@ class HourArray:
         return -(-self.shape[0] // self.chunks[0]), -(-self.shape[1] // self.chunks[1])
 
     def shard(self, slot: int) -> Path:
-        """Return the file of an hour."""
+        """Return the path of an hour's shard."""
         return self.folder / f"c.{slot}.0.0"
 
     def lay_out(self, grid: Grid, attributes: dict[str, Any]) -> None:
-        """Make the group with the array and its coordinates, without hours."""
+        """Create the group with the array and its coordinates, without hours."""
         import zarr
         from zarr.codecs import BloscCodec
 
@@ -98,7 +98,7 @@ class HourArray:
         _write_times(group, np.empty(0, "datetime64[ns]"))
 
     def extend(self, times: np.ndarray) -> None:
-        """Make room for the slots of ``times`` (all of them, from the first slot); hours that exist stay."""
+        """Extend the time axis to ``times`` (all times from the first slot); existing hours are kept."""
         import zarr
 
         with damaged_explained(self.folder.parent):
@@ -118,14 +118,14 @@ class HourArray:
         return zarr.open_array(self.folder, mode="r+")
 
     def write(self, slot: int, values: np.ndarray) -> None:
-        """Write an hour: (rows, columns), float32; the file appears when it is whole."""
+        """Write an hour atomically: (rows, columns), float32."""
         with damaged_explained(self.folder):
             self._writable[slot] = values
 
     def read_wrapped(
         self, slot: int, row: int, column: int, rows: int, columns: int
     ) -> np.ndarray:
-        """Read a window whose columns may continue at the first column, for maps that close round the globe."""
+        """Read a window whose columns may wrap around, for global maps."""
         around = self.shape[1]
         column %= around
         inside = min(columns, around - column)
@@ -141,7 +141,7 @@ class HourArray:
     ) -> np.ndarray:
         """Read a window of an hour's map, which must lie inside it: (rows, columns), float32.
 
-        A shard holds chunks in any order, then an index of offset and length each, then the index's check sum.
+        A shard holds chunks in any order, then an index with offset and length of each, then the index's checksum.
 
         Raises:
             InputError: the hour's file is missing or damaged.
@@ -175,17 +175,17 @@ class HourArray:
         return out
 
     def _read_index(self, file: FileIO) -> np.ndarray:
-        """Return (chunk rows, chunk columns, 2): offset and length of each chunk of a shard."""
+        """Read the index of a shard: offset and length of each chunk, (chunk rows, chunk columns, 2)."""
         count = 16 * self._counts[0] * self._counts[1]
         file.seek(-count - 4, os.SEEK_END)
         return np.frombuffer(file.read(count), "<u8").reshape(*self._counts, 2)
 
 
 class HourWriter:
-    """Writes hours one after another in a thread of its own, and forces them to disk when asked.
+    """Writes hours sequentially in a separate thread, and syncs them to disk on request.
 
     Args:
-        arrays: where to write.
+        arrays: output array of each resolution.
     """
 
     def __init__(self, arrays: Mapping[Resolution, HourArray]) -> None:
@@ -201,7 +201,7 @@ class HourWriter:
         self._pool.shutdown(cancel_futures=True)
 
     def put(self, slot: int, maps: Mapping[Resolution, np.ndarray]) -> None:
-        """Write an hour while the next is read; wait for the one before."""
+        """Start to write an hour, after waiting for the previous one."""
         self._wait()
         if heard():
             self._write(slot, maps)
@@ -219,13 +219,13 @@ class HourWriter:
             self._last.result()
 
     def size(self, slot: int) -> int:
-        """Return how many bytes an hour takes on disk."""
+        """Return the size of an hour on disk, bytes."""
         self._wait()
         return sum(array.shard(slot).stat().st_size for array in self._arrays.values())
 
     @staged("sync")
     def settle(self) -> None:
-        """Return when all hours are on disk."""
+        """Wait until all hours are on disk."""
         self._wait()
         for array in self._arrays.values():
             for slot in self._written:
@@ -235,7 +235,7 @@ class HourWriter:
 
 
 def _pieces(start: int, count: int, length: int) -> Iterator[tuple[int, slice, slice]]:
-    """Yield each chunk that a window meets: its number, the part inside the chunk, the part of the window."""
+    """Yield, for each chunk that overlaps a window: its index, the slice in the chunk, the slice in the window."""
     for k in range(start // length, -(-(start + count) // length)):
         first, last = max(k * length, start), min((k + 1) * length, start + count)
         yield (
@@ -246,7 +246,7 @@ def _pieces(start: int, count: int, length: int) -> Iterator[tuple[int, slice, s
 
 
 def _chunk(file: FileIO, offset: int, length: int, shape: tuple[int, int]) -> bytes:
-    """Read a compressed chunk, if it is whole: Blosc's decoder trusts the lengths in its head (bytes 4 to 15)."""
+    """Read and check a compressed chunk, because Blosc's decoder trusts the lengths in its header (bytes 4 to 15)."""
     if offset + length > file.seek(0, os.SEEK_END):
         raise ValueError("its index points beyond its end")
     file.seek(offset)

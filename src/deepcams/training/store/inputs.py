@@ -1,4 +1,4 @@
-"""Inputs of a training store: the header of each file, the hours that they offer, and reading these hours."""
+"""Inputs of a training store: the header of each file, the available hours, and reading of hours."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ from deepcams.training.store.checks import Fault, examine
 from deepcams.training.store.hour_array import Resolution
 
 STEP = 0.25
-"""Degrees; what fine means, unless another step is asked for."""
+"""Default grid step of the fine fields, degrees."""
 _OPEN_FILES = 2
 _MOST_NOTES = 3
 _SAVE_EVERY = 200
-"""Files whose headers a killed scan may lose."""
+"""Number of headers between saves; a killed scan loses at most this many."""
 
 Offer = tuple[int, int]
-"""Number of a file, and number of one of its hours."""
+"""Index of a file, and index of one of its hours."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """The contents of one file, without its values; JSON types only.
+    """Description of one file without its values; JSON types only.
 
     Attributes:
-        file: its name as the user gave it.
-        bytes, changed: its size and its time of change (ns).
-        name: the variable.
-        family: what must not be mixed ("geos-cf v1", "simulated world, seed 7", "field").
-        source: who made it, in its own words.
-        mean: hourly means or instants.
+        file: name as given by the user.
+        bytes, changed: size and modification time (ns).
+        name: name of the variable.
+        family: kind of data that must not be mixed with others ("geos-cf v1", "simulated world, seed 7", "field").
+        source: the file's own source attribute.
+        mean: whether values are hourly means or instants.
         grid: step, north, west, rows, columns.
-        minutes: its times, in minutes since 1970.
-        notes: notices that opening it gave.
-        problem: why it cannot be used, if it cannot.
+        minutes: times, in minutes since 1970.
+        notes: notices given when it was opened.
+        problem: reason why it cannot be used; empty if it can.
     """
 
     file: str
@@ -75,11 +75,11 @@ class Header:
 
     @property
     def times(self) -> np.ndarray:
-        """Its times, ``datetime64[ns]``."""
+        """Times, ``datetime64[ns]``."""
         return np.array(self.minutes, "datetime64[m]").astype("datetime64[ns]")
 
     def describing(self, field: xr.DataArray) -> Header:
-        """Return the header with what a canonical field says."""
+        """Return the header completed from a canonical field."""
         source, grid = str(field.attrs.get("source", "")), grid_of(field)
         return replace(
             self,
@@ -93,7 +93,7 @@ class Header:
 
 
 def family_of(source: str) -> str:
-    """Return what must not be mixed with anything else in one training set, from a field's ``source``."""
+    """Return the kind of data that must not be mixed with others in one training set, from a field's ``source``."""
     version = re.fullmatch(r"NASA GEOS-CF(?: version (\d))?", source)
     if version:
         return f"geos-cf v{version[1]}" if version[1] else "geos-cf"
@@ -108,13 +108,13 @@ def scan_headers(
     memory: Path,
     progress: Progress,
 ) -> list[Header]:
-    """Return the header of each file; only files that are new or have changed are opened.
+    """Return the header of each file; only new or changed files are opened.
 
     Args:
         files: the files.
-        variable: the variable to look for, if not PM2.5.
-        memory: JSON file with the headers that are known; opening thousands of files takes minutes.
-        progress: called with the stage "headers".
+        variable: variable to read; ``None``: PM2.5.
+        memory: JSON file that caches headers, because opening thousands of files takes minutes.
+        progress: callback, called with the stage "headers".
     """
     known: dict[str, Any] = {}
     if memory.exists():
@@ -144,7 +144,7 @@ def scan_headers(
 
 
 def _state_of(file: DataFile) -> Header:
-    """Return a header with name, size and time of change alone; of a store, those of all its files."""
+    """Return a header with only name, size and modification time; for a store, those of all its files."""
     paths = [file.local]
     if file.local.is_dir():
         paths = [path for path in file.local.rglob("*") if path.is_file()]
@@ -170,17 +170,17 @@ def _open_header(file: DataFile, header: Header, variable: str | None) -> Header
 
 
 class Region:
-    """The part of the input that goes into the store, in whole coarse cells.
+    """The part of the input to store, in whole coarse cells.
 
     Args:
-        grid: of the input.
-        box: only the whole cells that it touches.
+        grid: grid of the input.
+        box: selects the whole cells that overlap it; ``None``: all.
 
     Attributes:
-        coarse: the coarse grid; the fine one is ``coarse.refine()``.
+        coarse: coarse grid; the fine one is ``coarse.refine()``.
 
     Raises:
-        InputError: no whole cell, no box, or a box outside the input.
+        InputError: there is no whole cell, or the box is invalid or outside the input.
     """
 
     def __init__(self, grid: Grid, box: Box | None) -> None:
@@ -190,12 +190,12 @@ class Region:
         self._fine_place = self.coarse.refine().place_in(self._whole.refine())
 
     def fine(self, values: np.ndarray) -> np.ndarray:
-        """Return the input's values (input rows, input columns) on ``coarse.refine()``."""
+        """Select the input's values (input rows, input columns) on ``coarse.refine()``."""
         return _cut(_cut(values, self._cells), self._fine_place)
 
     @staged("degrade")
     def coarsened(self, values: np.ndarray, degradation: Degradation) -> np.ndarray:
-        """Return the input's values on ``coarse``; cells at a box's edge take in what the input has beyond it."""
+        """Coarsen the input's values to ``coarse``; cells at a box's edge use the input's values beyond it."""
         coarse = METHODS[degradation](_cut(values, self._cells), self._whole)
         return _cut(coarse, self._coarse_place)
 
@@ -205,30 +205,30 @@ def _cut(values: np.ndarray, place: Sequence[Any]) -> np.ndarray:
 
 
 Maps = dict[Resolution, np.ndarray]
-"""The maps of a good hour: float32, ug m-3, never negative."""
+"""Maps of a good hour by resolution: float32, ug m-3, >= 0."""
 
 
 class Inputs:
-    """All hours that the input offers.
+    """All hours of the input.
 
     Args:
-        headers: of each file, or of the field.
-        files: the files, in the same order; none where a field in memory is the input.
-        field: that field.
-        variable: the one that was asked for, if any.
-        period: only these hours.
-        before: identity of the store to be extended; grid and minute are then its own.
-        step: degrees between the fields' nodes.
+        headers: header of each file, or of the field.
+        files: the files, in the same order; empty if the input is a field in memory.
+        field: field in memory, if given.
+        variable: requested variable, if any.
+        period: hours to use.
+        before: identity of the store to extend, which determines grid and minute.
+        step: grid step of the fields, degrees.
 
     Attributes:
-        kind: a header that shows variable, family, source, and means or instants of all files.
-        grid: the grid of all hours.
-        minute: the minute of the hour at which all are stamped.
-        offers: for each hour, the files that have it.
-        faults: files and hours that cannot be offered.
+        kind: a header with the variable, family, source and kind of mean shared by all files.
+        grid: grid of all hours.
+        minute: minute of the hour of all timestamps.
+        offers: files that have each hour.
+        faults: files and hours that cannot be used.
 
     Raises:
-        InputError: nothing can be used; what must not be mixed is; no field of that step; no hour.
+        InputError: no file can be used, kinds of data are mixed, no field has the step, or there is no hour.
     """
 
     def __init__(
@@ -272,12 +272,12 @@ class Inputs:
             raise InputError(
                 self.kind.file or "field", wanted, found, "choose another --period"
             )
-        # The two last ones stay open. Without a method in it, the cache does not outlive these inputs.
+        # The last two files stay open. A bound method in the cache would keep these inputs alive.
         self._open = partial(_open_frames, field, files, variable)
         self._frames = lru_cache(_OPEN_FILES)(self._open)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open files in this process."""
+        """Pickle without the open files."""
         return {name: value for name, value in vars(self).items() if name != "_frames"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -309,7 +309,7 @@ class Inputs:
                 self.faults.append(Fault("stamp", stamp(time), 1, files, detail))
 
     def keys(self, time: np.datetime64) -> list[str]:
-        """Return the states of the files that have an hour (name, size, time of change, place), sorted."""
+        """Return the states of the files that have an hour (name, size, modification time, index), sorted."""
         return sorted(self._key(offer) for offer in self.offers[time])
 
     def _key(self, offer: Offer) -> str:
@@ -326,8 +326,8 @@ class Inputs:
 
         Returns:
             its maps, if it is fit for training, and the facts for its record: ``files``, the states of all its files,
-            and ``faults``; of a good hour also ``digest`` of the values, the ``file`` they are from, and ``negative``,
-            the number of small negatives that became 0.
+            and ``faults``; for a good hour also ``digest`` of the values, their source ``file``, and ``negative``, the
+            number of small negative values set to 0.
         """
         maps: Maps | None = None
         good: dict[str, Any] = {}
@@ -372,7 +372,7 @@ class Inputs:
         fault = examine(fine, region.coarse.refine())
         if fault is not None:
             return fault
-        # Noise of packing and analysis, down to SMALL_NEGATIVE, becomes 0.
+        # Set noise of packing and analysis, down to SMALL_NEGATIVE, to 0.
         zero = np.float32(0)
         coarse = region.coarsened(np.maximum(values, zero), degradation)
         if not np.isfinite(coarse).all():
@@ -394,7 +394,7 @@ def _open_frames(
     if field is None:
         with (
             warnings.catch_warnings()
-        ):  # its notices were shown when its header was read
+        ):  # its notices were given when its header was read
             warnings.simplefilter("ignore", DeepcamsNotice)
             field = open_files([files[number]], variable, with_dask=False)
     return Frames(field)
@@ -426,7 +426,7 @@ def _refuse_mixed(
 def _choose_grid(
     headers: Sequence[Header], before: Mapping[str, Any] | None, step: float
 ) -> Grid:
-    """Return the store's own grid, else that of most hours of this step."""
+    """Return the grid of the existing store, else the most frequent grid with this step."""
     counts: Counter[Grid] = Counter()
     for header in headers:
         counts[Grid(*header.grid)] += len(header.minutes)

@@ -1,4 +1,4 @@
-"""Open a training store: its hours, and crops of them."""
+"""Open a training store and read its hours or crops of them."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from deepcams.files.records import FOLDER, damaged_explained, fingerprint, insid
 from deepcams.training.store.hour_array import HourArray, Resolution
 
 FORMAT = 2
-"""Counts up when the layout changes; 2 differs from 1 in the records of days only, so both can be opened."""
+"""Version of the layout; 2 differs from 1 only in the records of days, so both can be opened."""
 IDENTITY = "deepcams_prepared"
-"""Attribute of the store's root group: what was prepared, and how."""
+"""Attribute of the store's root group with its contents and settings."""
 HOURS = f"{FOLDER}/hours.json"
-"""The good hours and where they come from; written when a store is finished."""
+"""File with the good hours and their sources; written when a store is finished."""
 MOST_HOURS = 10_000_000
-"""Hours of a store: a thousand years."""
+"""Largest number of hours in a store (a thousand years)."""
 MOST_PLACES = 1 << 24
-"""Cells of a coarse grid; the globe has 115,680."""
+"""Largest number of cells in a coarse grid; the globe has 115,680."""
 REPORT = f"{FOLDER}/report.json"
-"""All that was left out."""
+"""File with the report of everything left out."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A finished store of maps for training, fine (usually 0.25 degrees) and coarsened; read-only, cheap to pickle.
+    """A finished, read-only training store of fine (usually 0.25 degrees) and coarsened maps; cheap to pickle.
 
-    No file stays open: an opened store may be sent to any process, and read by many at once.
+    No file stays open, so a store may be sent to other processes and read by many at once.
 
     Attributes:
         path: the store.
-        variable: its variable's name (``pm2p5``).
-        degradation: how coarse was made from fine: ``area``, ``imresize`` or ``decimate``.
-        coarse: the coarse grid; the fine one is ``coarse.refine(3)``.
-        times: (n,) ``datetime64[ns]``, strictly increasing, only good hours.
-        mean: whether values are hourly means (stamped in the middle) or instants.
-        sources: where it comes from: ``family`` ("geos-cf v1", ..), ``inputs`` (files, bytes, fingerprint), settings.
-        slots: (n,) each hour's place on the store's time axis.
+        variable: name of the variable (``pm2p5``).
+        degradation: how fine fields were coarsened: ``area``, ``imresize`` or ``decimate``.
+        coarse: coarse grid; the fine one is ``coarse.refine(3)``.
+        times: (n,) ``datetime64[ns]``, strictly increasing, good hours only.
+        mean: whether values are hourly means (timestamp in the middle) or instants.
+        sources: provenance: ``family`` ("geos-cf v1", ..), ``inputs`` (files, bytes, fingerprint), settings.
+        slots: (n,) index of each hour on the store's time axis.
     """
 
     path: Path
@@ -59,14 +59,14 @@ class Prepared:
 
     @classmethod
     def open(cls, path: str | Path, variable: str | None = None) -> Prepared:
-        """Open a store that ``deepcams prepare`` finished.
+        """Open a store finished by ``deepcams prepare``.
 
         Args:
             path: the store.
-            variable: the variable it must hold, if that matters.
+            variable: variable that it must hold; ``None``: any.
 
         Raises:
-            InputError: no such store, an unfinished one, one of another format or variable.
+            InputError: the store does not exist, is unfinished, or has another format or variable.
         """
         path = Path(path)
         identity = identity_of(path)
@@ -112,7 +112,7 @@ class Prepared:
 
     @property
     def fine(self) -> Grid:
-        """The fine grid."""
+        """Fine grid."""
         return self.coarse.refine()
 
     @cached_property
@@ -121,7 +121,7 @@ class Prepared:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of all that decides the values: the hours, their grid, and their contents."""
+        """Hash of hours, grid and values."""
         contents = self.sources.get("values")
         about = (
             self.variable,
@@ -144,9 +144,9 @@ class Prepared:
         """Read whole coarse cells of one hour.
 
         Args:
-            hour: which of :attr:`times`.
-            row, column, rows, columns: the cells, counted on the coarse grid; columns may begin before 0 and run on
-                beyond the last where the grid closes round the globe.
+            hour: index in :attr:`times`.
+            row, column, rows, columns: cells on the coarse grid; columns may begin before 0 and extend beyond the last
+                one if the grid is global.
             resolution: ``coarse``: the cells' values. ``fine``: the 3 x 3 nodes in each of them.
 
         Returns:
@@ -154,7 +154,7 @@ class Prepared:
             3k..3k+2, and those beyond a pole are what lies across it (:func:`deepcams.core.grid.cells_from_nodes`).
 
         Raises:
-            InputError: cells or an hour that the store does not have, or a damaged store.
+            InputError: the cells or the hour are not in the store, or the store is damaged.
         """
         grid = self.coarse
         across = grid.periodic or 0 <= column <= column + columns <= grid.columns
@@ -173,7 +173,7 @@ class Prepared:
             return array.read_wrapped(slot, row, column, rows, columns)
         nodes = cell_nodes(grid, row, column, rows, columns)
         left, wide = int(nodes.columns[0]), nodes.columns.size
-        # Rows inside the globe are consecutive; beyond each pole there is one row at most.
+        # Rows on the globe are consecutive; beyond each pole there is at most one row.
         inside = np.flatnonzero(~nodes.beyond)
         top = int(nodes.rows[inside[0]])
         out = np.empty((nodes.rows.size, wide), np.float32)
@@ -191,7 +191,7 @@ class Prepared:
 
 
 def identity_of(path: Path) -> Mapping[str, Any] | None:
-    """Return a store's identity; ``None`` where there is no training store."""
+    """Return a store's identity; ``None`` if the path is not a training store."""
     try:
         found = from_json((path / "zarr.json").read_text(encoding="utf-8"))[
             "attributes"
@@ -202,10 +202,10 @@ def identity_of(path: Path) -> Mapping[str, Any] | None:
 
 
 def check_identity(identity: Mapping[str, Any]) -> None:
-    """Check what a store's identity says, before it is used.
+    """Validate a store's identity before it is used.
 
     Raises:
-        ValueError, TypeError, KeyError: it is damaged.
+        ValueError, TypeError, KeyError: the identity is damaged.
     """
     coarse = Grid(**identity["coarse"])
     whole = (coarse.north, coarse.west, coarse.rows, coarse.columns)
@@ -227,10 +227,10 @@ def check_identity(identity: Mapping[str, Any]) -> None:
 
 
 def existing(out: Path, overwrite: bool = False) -> Mapping[str, Any] | None:
-    """Return the identity of a store that is to be extended; ``None`` to begin a new one.
+    """Return the identity of an existing store to extend; ``None`` to create a new one.
 
     Raises:
-        OutputError: its folder does not exist, something else has its name, or it has another format.
+        OutputError: the parent folder does not exist, the path is not a training store, or it has another format.
     """
     if not out.parent.is_dir():
         raise OutputError(
@@ -255,7 +255,7 @@ def existing(out: Path, overwrite: bool = False) -> Mapping[str, Any] | None:
 
 
 def refuse_earlier(out: Path, before: Mapping[str, Any], first: np.datetime64) -> None:
-    """Raise OutputError where hours begin before the day on which a store begins."""
+    """Raise OutputError if hours begin before the first day of a store."""
     days = [time.astype("datetime64[D]") for time in (first_hour(before), first)]
     if days[1] < days[0]:
         raise OutputError(
@@ -270,7 +270,7 @@ def first_hour(identity: Mapping[str, Any]) -> np.datetime64:
 
 
 def open_arrays(path: Path, variable: str, coarse: Grid) -> dict[Resolution, HourArray]:
-    """Return both arrays of a store."""
+    """Return the fine and the coarse array of a store."""
     return {
         "fine": HourArray(path / "fine" / variable, coarse.refine().shape),
         "coarse": HourArray(path / "coarse" / variable, coarse.shape),

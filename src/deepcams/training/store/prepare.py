@@ -1,6 +1,6 @@
-"""Prepare a training store from hourly fine fields: checked, chunked, resumable, extendable, in flat memory.
+"""Prepare a training store from hourly fine fields: checked, chunked, resumable, extendable, with constant memory.
 
-Work items are days (UTC): their hours are written and forced to disk, then a record says which of them are good.
+Work items are days (UTC): their hours are written and synced to disk, then a record lists the good ones.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Summary:
 
     Attributes:
         store: the finished store.
-        report: its good hours, and all that was left out.
-        computed: hours that this run read and wrote.
-        seconds: how long it took.
+        report: good hours, and everything left out.
+        computed: number of hours read and written by this run.
+        seconds: duration.
         bytes: size on disk.
     """
 
@@ -97,14 +97,14 @@ def prepare(
     progress: Progress = no_progress,
     **settings: Any,
 ) -> Prepared:
-    """Write a store for training, continue an unfinished one, or extend a finished one by later hours.
+    """Write a training store, resume an unfinished one, or extend a finished one by later hours.
 
     Args:
         field, out, settings: see :class:`Preparation`.
-        progress: called with the stage "headers" or "hours".
+        progress: callback, called with the stage "headers" or "hours".
 
     Returns:
-        the store, opened.
+        the opened store.
 
     Raises:
         InputError, OutputError: see :meth:`Preparation.run`.
@@ -113,22 +113,22 @@ def prepare(
 
 
 class Preparation:
-    """A store that is to be written; nothing is touched before :meth:`run`.
+    """The preparation of a store; nothing is written before :meth:`run`.
 
     Args:
-        field: a canonical field, or files, folders or globs of them (GEOS-CF of one version, the
-            simulated world, any that follow CF).
-        out: the store (a folder, by custom ``.zarr``).
-        degradation: how fine becomes coarse: ``area``, ``imresize`` or ``decimate``.
-        variable: another variable of the files than PM2.5.
-        period: only these hours; those that are not in the input are listed as missing.
-        bbox: W S E N in degrees (W > E crosses the dateline): only the coarse cells that it touches.
+        field: a canonical field, or files, folders or globs (GEOS-CF of one version, the simulated world, or other
+            files that follow CF).
+        out: the store (a folder, usually named ``.zarr``).
+        degradation: how fine fields are coarsened: ``area``, ``imresize`` or ``decimate``.
+        variable: variable to read; ``None``: PM2.5.
+        period: hours to store; those that are not in the input are listed as missing.
+        bbox: W S E N in degrees (W > E crosses the dateline); selects the coarse cells that overlap it.
         overwrite: replace an existing store.
-        step: degrees between the fields' nodes, if not 0.25: any field, coarsened three times, shows a network in
-            space what fields are like.
+        step: grid step of the fields, degrees, if not 0.25. A spatial network can be trained on fields of any step,
+            coarsened by three.
 
     Raises:
-        InputError: an argument is not what was expected, or there are no such files.
+        InputError: an argument is invalid, or files do not exist.
         OutputError: the store would contain its input.
     """
 
@@ -171,27 +171,27 @@ class Preparation:
     def run(
         self, progress: Progress = no_progress, workers: Workers | None = None
     ) -> Summary:
-        """Write what is missing.
+        """Write the missing hours.
 
         Args:
-            progress: called with the stage "headers" or "hours".
-            workers: who reads and writes the hours, day by day; ``None``: this process.
+            progress: callback, called with the stage "headers" or "hours".
+            workers: workers that read and write the hours, day by day; ``None``: this process.
 
         Raises:
-            InputError: the input holds no hour that can be used, or kinds of data that must not be mixed.
+            InputError: the input has no usable hour, or kinds of data that must not be mixed.
             OutputError: the store exists with other contents or settings, another process writes to it, or it
                 cannot be written.
         """
         existing(
             self.out, self.overwrite
-        )  # a wrong name is refused before a lock is made for it
+        )  # check the name before creating a lock for it
         with locked(self.out.with_name(f".{self.out.name}.lock"), self.out):
             began = clock.perf_counter()
             with os_errors_explained(self.out):
                 self._begin(progress)
                 try:
                     computed = self._fill(progress, workers or ThisProcess())
-                    remove_unfinished(self.out)  # of workers that were killed
+                    remove_unfinished(self.out)  # left by killed workers
                     report = self._finish()
                 except (DeepcamsError, OSError):
                     if not any("digest" in hour for hour in self._hours().values()):
@@ -207,7 +207,7 @@ class Preparation:
             return Summary(Prepared.open(self.out), report, computed, seconds, written)
 
     def _begin(self, progress: Progress) -> None:
-        """Look at all input, and lay out a new store or check that the existing one can be extended."""
+        """Scan all input, and create a new store or check that the existing one can be extended."""
         before = existing(self.out, self.overwrite)
         folder = self._new if before is None else self.out
         try:
@@ -242,7 +242,7 @@ class Preparation:
         return [Header("", 0, 0).describing(self.field)]
 
     def _identity(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return everything that decides the values of an hour, and when the store begins."""
+        """Return all settings that affect the values of an hour, and the store's first hour."""
         first, kind = min(self._inputs.offers), self._inputs.kind
         start = first.astype("datetime64[D]").astype("datetime64[ns]")
         start += self._inputs.minute * MINUTE
@@ -261,13 +261,13 @@ class Preparation:
         }
 
     def _lay_out(self, identity: dict[str, Any]) -> None:
-        """Make the store under a hidden name, then rename it: it is never seen half laid out."""
+        """Create the store under a hidden name, then rename it, so that it is never visible incomplete."""
         import zarr
 
         for leftover in (
             *self._new.glob("*"),
             self._old,
-        ):  # of a killed run, except its headers
+        ):  # left by a killed run, except its headers
             if leftover.is_dir() and leftover.name != FOLDER:
                 shutil.rmtree(leftover)
             elif leftover.is_file():
@@ -297,8 +297,8 @@ class Preparation:
     def _hours(self) -> dict[int, Mapping[str, Any]]:
         """Return the facts of all hours of the finished days, by slot.
 
-        Facts are ``files``, the states of the files that were tried, and ``faults``; of a good hour also ``digest`` of
-        its values, the ``file`` they are from, and ``negative``, the number of values set to 0.
+        Facts are ``files``, the states of the files that were tried, and ``faults``; for a good hour also ``digest`` of
+        its values, their source ``file``, and ``negative``, the number of values set to 0.
         """
         hours: dict[int, Mapping[str, Any]] = {}
         for day in self._records:
@@ -309,7 +309,7 @@ class Preparation:
         return hours
 
     def _fill(self, progress: Progress, workers: Workers) -> int:
-        """Read and write the hours to do, day by day; return how many were written."""
+        """Read and write the missing hours day by day; return the number written."""
         offers, first = self._inputs.offers, self._first
         known = self._hours()
         last = max([slot_of(max(offers), first), *known])
@@ -328,7 +328,7 @@ class Preparation:
             self.out, self._inputs, self._region, self.degradation, first, missing, tell
         )
         if self.field is not None:
-            # A field in memory has no size or time of change: its first known hour is compared.
+            # A field in memory has no size or modification time, so its first stored hour is compared.
             good = (
                 t
                 for t in sorted(offers)
@@ -342,13 +342,15 @@ class Preparation:
             for (_, times), hours in results:
                 computed += hours
                 done_before += len(times)
-                if done < done_before:  # a worker did it, which tells nobody
+                if (
+                    done < done_before
+                ):  # done by a worker, which does not report progress
                     done = done_before
                     progress("hours", done, len(offers))
         return computed
 
     def _finish(self) -> Report:
-        """Write what opens the store: its good hours, where they come from, and what was left out."""
+        """Write the index of the store: its good hours, their sources, and the report."""
         import zarr
 
         known, headers = self._hours(), self._inputs.headers
@@ -384,7 +386,7 @@ class Preparation:
         text = json.dumps(report.to_json(), indent=1) + "\n"
         write_atomically(self.out / REPORT, text.encode())
         with damaged_explained(self.out), warnings.catch_warnings():
-            # that records are no arrays, and that Zarr 3 does not define consolidated metadata yet
+            # warnings that records are not arrays, and that Zarr 3 has no consolidated metadata yet
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self.out)
         hours = {
@@ -401,7 +403,7 @@ class Preparation:
         times: np.ndarray,
         earlier: Sequence[str] | None,
     ) -> tuple[np.datetime64, np.datetime64]:
-        """Return first and last hour that should exist: of the period, else of all input; of earlier runs as well."""
+        """Return first and last expected hour: of the period, else of all input; including earlier runs."""
         first, last = times[0], times[-1]
         if self.period is not None:
             first -= (first - self.period.start) // HOUR * HOUR
@@ -412,7 +414,7 @@ class Preparation:
         return first, last
 
     def _sources(self, hours: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return where the values come from, for the store and for the networks trained on it."""
+        """Return the provenance of the values, for the store and for networks trained on it."""
         files = sorted({tuple(str(hour["file"]).split("|")[:2]) for hour in hours})
         return {
             "family": self._inputs.kind.family,
@@ -435,10 +437,10 @@ class Preparation:
 
 
 def check(hour: Any) -> Mapping[str, Any]:
-    """Return an hour's facts, if they are some.
+    """Return an hour's facts if they are valid.
 
     Raises:
-        ValueError, TypeError, KeyError: they are none.
+        ValueError, TypeError, KeyError: the facts are invalid.
     """
     for fault in hour["faults"]:
         Fault.from_json(fault)
