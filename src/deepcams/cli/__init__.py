@@ -1,6 +1,6 @@
-"""The command line: each verb is arguments, then one call of a library function; one file per verb.
+"""Command line: each verb parses arguments and calls one library function; one file per verb.
 
-Verbs are looked up only when used, so that ``deepcams --help`` stays quick.
+Verbs are imported only when used, so that ``deepcams --help`` stays quick.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check_letters(argument: str) -> None:
-    """Refuse bytes that are no letters of the locale: the libraries that read files could not be given them."""
+    """Refuse arguments that are not valid in the locale's encoding: file libraries could not open such names."""
     if argument.isascii() or not any("\ud800" <= each <= "\udfff" for each in argument):
         return
     raise InputError(
@@ -107,7 +107,7 @@ def _usage(error: Exception) -> int:
     code = getattr(error, "exit_code", 1)
     if type(error).__name__ == "Abort":
         if isinstance(error.__cause__, EOFError):
-            raise error.__cause__  # a file that ended too early, which click takes for Ctrl-D
+            raise error.__cause__  # a truncated file, which click mistakes for Ctrl-D
         return _say("stopped", 130)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(str(error))  # as deepcams alone does

@@ -1,4 +1,4 @@
-"""``deepcams animate``: fields in motion."""
+"""``deepcams animate``: animations of fields."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def animate(
     ],
     original: Original = None,
     period: Span = None,
-    every: Annotated[int, typer.Option(help="Only every so-manieth frame.")] = 1,
+    every: Annotated[int, typer.Option(help="Draw every N-th frame.")] = 1,
     bbox: BBox = None,
     projection: Shape = Projection.PLATE_CARREE,
     scale: Colours = Scale.LOG,
     size: Paper = Size.SCREEN,
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 8,
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 8,
     title: Title = "",
     note: Note = "",
     variable: Variable = None,

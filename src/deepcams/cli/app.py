@@ -1,4 +1,4 @@
-"""The table of verbs; a verb's file is imported when the verb is used or its help asked for."""
+"""The table of verbs; a verb's module is imported only when the verb is used or its help is shown."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ URLS = {
     "verify": {"store", "inputs"},
     "zones": {"field"},
 }
-"""Of each verb, the parameters whose value may be a URL; all others are paths on this machine, or no places."""
+"""Parameters of each verb that accept a URL; all others are local paths, or not places at all."""
 
 _TEXTS = {"title", "note", "scheduler"}
 
 
 def _refusing_urls(command: Any, allowed: set[str]) -> Any:
-    """Let a command, and the commands below it, refuse URLs where they cannot be used."""
+    """Make a command and its subcommands refuse URLs for all parameters but the allowed ones."""
     for inner in getattr(command, "commands", {}).values():
         _refusing_urls(inner, allowed)
     run = command.invoke
@@ -82,7 +82,7 @@ class _Verbs(typer.core.TyperGroup):
         return sorted(VERBS)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Look a command up; name the one that was meant where there is none."""
+        """Look up a command; for an unknown name the error suggests the closest match."""
         name = args[0]
         if not (name in VERBS or name.startswith("-") or ctx.resilient_parsing):
             from deepcams.cli.guesses import unknown_command
@@ -94,7 +94,7 @@ class _Verbs(typer.core.TyperGroup):
         if cmd_name not in VERBS:
             return None
         module: Any = importlib.import_module(f"deepcams.cli.{cmd_name}")
-        module.app._add_completion = False  # completion is the whole command's business
+        module.app._add_completion = False  # only the top level has completion
         command = typer.main.get_command(module.app)
         return _refusing_urls(command, URLS.get(cmd_name, set()))
 
@@ -104,18 +104,19 @@ class _Verbs(typer.core.TyperGroup):
         formatter.write_paragraph()
         formatter.write_text(str(self.help))
         with formatter.section("Options"):
-            stamps = (
-                "which moment of their hour means without time bounds are stamped at"
-            )
+            stamps = "position of the stamp in its hour, for means without bounds"
             formatter.write_dl(
                 [
-                    ("--density KG_M3", "of the air, to read mixing ratios of gases"),
+                    ("--density KG_M3", "air density, to read mixing ratios of gases"),
                     ("--mean-stamp <start|middle|end>", stamps),
                     (
                         "--source NAME",
-                        "that opens fields: another package's, as merra-2",
+                        "source that opens fields: another package's, as merra-2",
                     ),
-                    ("--threads N", "that compute at once, of all workers together"),
+                    (
+                        "--threads N",
+                        "number of compute threads, of all workers together",
+                    ),
                     ("--version", "the version"),
                 ]
             )
@@ -153,7 +154,7 @@ def _root(
     mean_stamp: Annotated[
         Literal["start", "middle", "end"] | None,
         typer.Option(
-            help="Which moment of their hour means without time bounds are stamped at."
+            help="Position of the stamp in its hour, for means without time bounds."
         ),
     ] = None,
     source: Annotated[
@@ -167,20 +168,20 @@ def _root(
         float | None,
         typer.Option(
             metavar="KG_M3",
-            help="Of the air, to read mixing ratios of gases; 1.204 at 20 degrees C and 1013.25 hPa.",
+            help="Air density, to read mixing ratios of gases; 1.204 at 20 degrees C and 1013.25 hPa.",
         ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Threads that compute at once, of all workers together."
+            metavar="N", help="Number of compute threads, of all workers together."
         ),
     ] = None,
 ) -> None:
-    """Hold the options that come before a verb, for all verbs."""
+    """Handle the global options, which come before a verb."""
     from deepcams.core.machine import limit_threads
 
-    limit_threads(threads)  # before libraries are loaded that ask for it
+    limit_threads(threads)  # before libraries that read it are loaded
 
     from deepcams.core.species import AIR_DENSITY
     from deepcams.core.times import MEAN_STAMP

@@ -1,4 +1,4 @@
-"""deepcams bench: how fast this machine is."""
+"""``deepcams bench``: speed of this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Measure speed: ratios of things timed side by side in one run.",
+    help="Measure speed: ratios of tasks timed side by side in one run.",
     epilog="Example: deepcams bench pipeline --days 3",
 )
 
@@ -43,25 +43,27 @@ deepcams bench verbs validate --days 31 --stations 6656 --repeats 1"""
 
 @app.callback()
 def _bench() -> None:
-    """Keep the name of the only command on the command line."""
+    """Make this a group, so that the name of the command is required."""
 
 
 @app.command(epilog=PIPELINE_EXAMPLES)
 def pipeline(
-    days: Annotated[int, typer.Option(min=1, help="Simulated global days a run.")] = 3,
+    days: Annotated[
+        int, typer.Option(min=1, help="Simulated global days per run.")
+    ] = 3,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,
     folder: _Folder = None,
     breakdown: Annotated[
         bool,
         typer.Option(
             "--breakdown",
-            help="Where the time of a run goes, stage by stage, over what this machine does at best.",
+            help="Time of each stage of a run, relative to the best that this machine can do.",
         ),
     ] = False,
     hours: Annotated[
         int | None,
         typer.Option(
-            min=1, help="With --breakdown: global hours a run in place of days."
+            min=1, help="With --breakdown: global hours per run instead of days."
         ),
     ] = None,
     temporal: Annotated[
@@ -204,10 +206,10 @@ def verbs(
     folder: _Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Measure verbs: before the first byte of input, stage by stage, peak memory, and over merely reading the input.
+    """Measure verbs: start-up before the first byte of input, stages, peak memory, and time relative to reading alone.
 
-    Each run is a process of its own; its cache holds nothing of its input. Rates are of processor seconds, from the
-    first byte on.
+    Each run is a separate process without a cache of its input. Rates are based on processor seconds, from the first
+    byte on.
     """
     _check(folder)
     _need_counters("deepcams bench verbs")

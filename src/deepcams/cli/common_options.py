@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that each means the same everywhere."""
+"""Options shared by several verbs, with the same meaning everywhere."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ Quiet: TypeAlias = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress bars.")
 ]
 Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Everything as JSON, on standard output.")
+    bool, typer.Option("--json", help="Print everything as JSON on standard output.")
 ]
 
 
 def print_json(document: Any) -> None:
-    """Print a document as JSON: objects for dataclasses, texts for paths, ``null`` for numbers that are not finite."""
+    """Print a document as JSON: dataclasses as objects, paths as texts, non-finite numbers as ``null``."""
     print(json.dumps(_plain(document), indent=2, allow_nan=False))
 
 

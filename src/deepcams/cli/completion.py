@@ -1,4 +1,4 @@
-"""deepcams completion: the script that lets a shell complete commands and options."""
+"""``deepcams completion``: the script that lets a shell complete commands and options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 VARIABLE = "_DEEPCAMS_COMPLETE"
-"""Set by the shell's script when it asks for completions."""
+"""Environment variable set by the shell script to request completions."""
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -27,8 +27,10 @@ deepcams completion fish > ~/.config/fish/completions/deepcams.fish"""
 
 
 @app.command(epilog=EXAMPLES)
-def completion(shell: Annotated[_Shell, typer.Argument(help="Whose script.")]) -> None:
-    """Print the script by which bash, zsh or fish completes deepcams' commands and options."""
+def completion(
+    shell: Annotated[_Shell, typer.Argument(help="Name of the shell.")],
+) -> None:
+    """Print the script that completes deepcams' commands and options in bash, zsh or fish."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     script = get_completion_script(

@@ -1,4 +1,4 @@
-"""``deepcams demo``: the whole way on a simulated world, in less than two minutes."""
+"""``deepcams demo``: the whole processing chain on a simulated world, in less than two minutes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def demo(
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for everything.")
     ] = Path("deepcams-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Chooses the world.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the world.")] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Simulate two days of air over Asia, downscale them, score them against the truth and draw them.
 
-    No real data and no network. The truth (hourly, 0.25 degrees) is averaged to the grid and the hours of CAMS and
-    written as a CAMS file; that file is downscaled as deepcams downscale does, and compared with the truth.
+    It uses no real data and no network. The truth (hourly, 0.25 degrees) is averaged to the grid and the hours of CAMS
+    and written as a CAMS file; that file is downscaled as by deepcams downscale, and compared with the truth.
     """
     from deepcams.cli.progress import Bars
     from deepcams.experiment.demo import PERIOD, STEPS

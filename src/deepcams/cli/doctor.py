@@ -1,4 +1,4 @@
-"""``deepcams doctor``: whether this machine has what deepcams needs."""
+"""``deepcams doctor``: check this machine for what deepcams needs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ deepcams doctor --json"""
 def doctor(
     as_json: Json = False,
 ) -> None:
-    """Report versions, optional parts, devices, keys (whether there, never what) and the cache.
+    """Report versions, extras, devices, API keys (presence only, never the key) and the cache.
 
-    The exit status is 1 where something required is broken.
+    The exit status is 1 if something required is broken.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""deepcams downscale: the main job."""
+"""``deepcams downscale``: downscale CAMS fields."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def downscale(
         typer.Option(
             "-o",
             "--out",
-            help="OUT.zarr (also s3://BUCKET/OUT.zarr), OUT.nc, or a folder for one netCDF a month.",
+            help="OUT.zarr (also s3://BUCKET/OUT.zarr), OUT.nc, or a folder for one netCDF per month.",
         ),
     ],
     temporal: Annotated[
@@ -75,7 +75,7 @@ def downscale(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Weather (boundary-layer height, wind) for a network that takes it; may be repeated.",
+            help="Weather (boundary-layer height, wind) for a network that uses it; may be repeated.",
         ),
     ] = None,
     conserve: Annotated[
@@ -97,25 +97,27 @@ def downscale(
     variable: Variable = None,
     factor: Annotated[
         int,
-        typer.Option(help="Finer in space by 3, or by 5 (methods without training)."),
+        typer.Option(
+            help="Refinement factor in space: 3, or 5 (training-free methods)."
+        ),
     ] = 3,
     gap: Annotated[
         float | None,
         typer.Option(
             metavar="HOURS",
-            help="Frames between which hours are interpolated are at most so far apart, 2 to 6.",
+            help="Longest interval between two frames that is interpolated, 2 to 6.",
             show_default="3",
         ),
     ] = None,
     rounding: Annotated[
         float,
         typer.Option(
-            help="Bound on the relative error by which values are rounded; 0: none."
+            help="Largest relative error by rounding of values; 0: no rounding."
         ),
     ] = 0.001,
     split: Annotated[
         Literal["day", "month"] | None,
-        typer.Option(help="In a folder: one netCDF a day or a month."),
+        typer.Option(help="In a folder: one netCDF per day or month."),
     ] = None,
     extend: Annotated[
         bool, typer.Option("--extend", help="Add later hours to a finished Zarr store.")
@@ -164,7 +166,7 @@ def downscale(
         from deepcams.core.errors import refuse_url
         from deepcams.report.report import check_name
 
-        refuse_url(out)  # a report is made of an output on this machine
+        refuse_url(out)  # a report needs a local output
 
         check_name(report)
     place = place_of(out)
@@ -231,7 +233,7 @@ def downscale(
 
 
 def _refuse_together(extend: bool, others: dict[str, object]) -> None:
-    """Refuse options that mean nothing while a store is extended."""
+    """Refuse options that do not apply when a store is extended."""
     from deepcams.core.errors import InputError
 
     given = [name for name, value in others.items() if value]

@@ -48,7 +48,7 @@ _ONLY_FIELDS = (
     "thresholds",
 )
 _ONLY_STATIONS = ("region_mean", "at_least", "metadata", "stamps", "assume_utc")
-"""Options that the other kind of truth does not take."""
+"""Options that only apply to ``--truth stations``."""
 
 
 @app.command(epilog=EXAMPLES)
@@ -68,7 +68,7 @@ def evaluate(
         Literal["fields", "stations"],
         typer.Option(
             "--truth",
-            help="stations: OpenAQ's or like tables, for --task temporal and methods that need no space.",
+            help="stations: OpenAQ or similar tables, for --task temporal and methods that work at single points.",
         ),
     ] = "fields",
     region_mean: Annotated[
@@ -80,7 +80,7 @@ def evaluate(
     ] = "all",
     at_least: Annotated[
         int,
-        typer.Option(help="Stations: how many must report over all ten hours."),
+        typer.Option(help="Stations: how many must report in all ten hours."),
     ] = 20,
     methods: Annotated[
         str | None,
@@ -90,20 +90,18 @@ def evaluate(
     ] = None,
     degrade: Annotated[
         Literal["area", "imresize", "decimate"],
-        typer.Option(help="How fine becomes coarse."),
+        typer.Option(help="How fine fields are coarsened."),
     ] = "area",
     variable: Annotated[
         str | None, typer.Option(help="Another variable than PM2.5 (no2, pm10, ..).")
     ] = None,
     factor: Annotated[
         int,
-        typer.Option(
-            help="How much coarser: 3, or 5 for methods that need no training."
-        ),
+        typer.Option(help="Coarsening factor: 3, or 5 for training-free methods."),
     ] = 3,
     resolution: Annotated[
         Literal["fine", "coarse"],
-        typer.Option(help="Where the temporal task takes place."),
+        typer.Option(help="Grid of the temporal task."),
     ] = "fine",
     keep_every: Annotated[
         int | None,
@@ -120,7 +118,7 @@ def evaluate(
     conserve: Annotated[
         Literal["as-named", "both", "always", "never"],
         typer.Option(
-            help="Methods in space: as named, with and without +conserve, all or none with it."
+            help="Methods in space: as named, both with and without +conserve, all with it, none with it."
         ),
     ] = "as-named",
     bbox: Annotated[
@@ -131,7 +129,10 @@ def evaluate(
         ),
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Degrees beyond the box that methods see, unscored.")
+        float,
+        typer.Option(
+            help="Margin around the box, degrees: used by methods, not scored."
+        ),
     ] = 12.0,
     period: Annotated[
         str | None,
@@ -139,16 +140,16 @@ def evaluate(
     ] = None,
     weighting: Annotated[
         Literal["plain", "area"],
-        typer.Option(help="All nodes alike (the paper), or by area."),
+        typer.Option(help="Equal weights for all nodes (the paper), or by area."),
     ] = "plain",
     clip: Annotated[
         float | None,
-        typer.Option(help="Values above count as this (the paper's code: 800)."),
+        typer.Option(help="Clip values above this (the paper's code: 800)."),
     ] = None,
     thresholds: Annotated[
         str,
         typer.Option(
-            help="Of events, ug m-3, comma-separated; the table shows the second."
+            help="Thresholds of events, ug m-3, comma-separated; the table shows the second."
         ),
     ] = "15,35,75,150",
     metadata: Annotated[
@@ -164,7 +165,7 @@ def evaluate(
     assume_utc: Annotated[
         bool,
         typer.Option(
-            "--assume-utc", help="Stations: take stamps without an offset for UTC."
+            "--assume-utc", help="Stations: treat stamps without an offset as UTC."
         ),
     ] = False,
     workers: Number = None,
@@ -184,9 +185,9 @@ def evaluate(
 ) -> None:
     """Score methods against a known truth: errors and skill by month, effective resolution, events, extremes, hours.
 
-    The truth is degraded, the methods restore it, and what they make is compared with it. temporal: hours 1 and 2 of
+    The truth is degraded, the methods restore it, and their results are compared with it. temporal: hours 1 and 2 of
     each 3 are predicted from hours 0 and 3. spatial: each hour is coarsened and refined. joint: both at once.
-    With --truth stations, means of stations are hidden in time; rows by season and local solar hour.
+    With --truth stations, hours of station means are hidden; rows are by season and local solar hour.
     """
     from rich.console import Console
 
@@ -263,7 +264,7 @@ def evaluate(
 
 
 def _refuse_others(context: typer.Context, kind: str, task: str) -> None:
-    """Refuse the task and the options that a kind of truth does not have."""
+    """Refuse a task and options that do not apply to the kind of truth."""
     from deepcams.core.errors import InputError
 
     if kind == "stations" and task != "temporal":
@@ -280,7 +281,7 @@ def _refuse_others(context: typer.Context, kind: str, task: str) -> None:
 
 
 def _is_table(given: str) -> bool:
-    """Return whether a file, or the first table-like one of a folder, is a table of stations."""
+    """Return whether a file, or the first table in a folder, is a table of stations."""
     from deepcams.core.errors import InputError
     from deepcams.stations.archive.station_files import is_table
 
@@ -295,7 +296,7 @@ def _is_table(given: str) -> bool:
 def _open_fields(
     truth: list[str], period: str | None, variable: str | None
 ) -> DataArray:
-    """Open fields; point at ``--truth stations`` where they are none."""
+    """Open fields; if the files are tables, the error suggests ``--truth stations``."""
     from deepcams.core.errors import InputError
     from deepcams.evaluation.experiment import open_truth
 
@@ -315,7 +316,7 @@ def _open_stations(
     assume_utc: bool,
     read: Callable[..., None],
 ) -> StationArchive:
-    """Open stations; point at ``--truth fields`` where a file is no table."""
+    """Open stations; if a file is not a table, the error suggests ``--truth fields``."""
     from deepcams.core.errors import InputError
     from deepcams.stations.archive.openaq import open_openaq
 

@@ -1,4 +1,4 @@
-"""deepcams export: fields in the formats of other tools."""
+"""``deepcams export``: write fields in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def export(
     to: Annotated[
         Literal["cog", "netcdf", "csv", "parquet", "zarr2"],
         typer.Option(
-            help="cog: GeoTIFF, a band a time; netcdf; tables; zarr2: for GDAL."
+            help="cog: GeoTIFF, one band per time; netcdf; tables; zarr2: for GDAL."
         ),
     ],
     out: Annotated[
@@ -53,7 +53,7 @@ def export(
     ],
     by: Annotated[
         Literal["hour", "day", "month"] | None,
-        typer.Option(help="Times in a file of a folder.", show_default="day"),
+        typer.Option(help="Period of each file in a folder.", show_default="day"),
     ] = None,
     period: PeriodOption = None,
     bbox: BoxOption = None,
@@ -62,9 +62,9 @@ def export(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write a field for other tools, from -180 to 180 degrees: a file an hour, day or month, or one of all.
+    """Write a field for other tools, with longitudes -180 to 180: one file per hour, day or month, or a single file.
 
-    Give the same command again to resume an interrupted export: what is there and unchanged is kept.
+    Give the same command again to resume an interrupted export: existing unchanged files are kept.
     """
     from deepcams.cli.progress import one_bar
     from deepcams.cli.stopping import command_line, kept, stoppable

@@ -1,4 +1,4 @@
-"""deepcams fetch: CAMS, GEOS-CF and OpenAQ, complete and verified."""
+"""``deepcams fetch``: fetch CAMS, GEOS-CF and OpenAQ data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Get CAMS, GEOS-CF or OpenAQ data: checked, resumable, never twice. The same command goes on after any stop.",
+    help="Fetch CAMS, GEOS-CF or OpenAQ data, verified and only once. Give the same command again to resume.",
     epilog="""Examples:
 
 deepcams fetch cams --period 2019-12 -o cams/ --dry-run
@@ -50,11 +50,11 @@ _Endpoint = Annotated[
     ),
 ]
 _DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Tell requests, size and cost; write nothing.")
+    bool, typer.Option("--dry-run", help="Show requests, size and cost; write nothing.")
 ]
 _Check = Annotated[
     bool,
-    typer.Option("--check", help="First compare what is there with its check sums."),
+    typer.Option("--check", help="First verify the checksums of existing files."),
 ]
 _Folder = Annotated[
     Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the data.")
@@ -89,7 +89,7 @@ def cams(
         typer.Option(
             "--species",
             "--variable",
-            help="pm2p5, pm10, pm1; no2, o3, co, so2 with what makes them ug m-3.",
+            help="pm2p5, pm10, pm1; no2, o3, co, so2, with temperature and pressure.",
         ),
     ] = "pm2p5",
     dataset: Annotated[
@@ -97,19 +97,19 @@ def cams(
         typer.Option(help="EAC4 (3-hourly), or global forecasts (hourly, 0.4 deg)."),
     ] = _Dataset.REANALYSIS,
     per_request: Annotated[
-        _Per, typer.Option(help="How much one request asks for.")
+        _Per, typer.Option(help="Period of one request.")
     ] = _Per.MONTH,
     form: Annotated[
-        _Form, typer.Option("--format", help="What is asked for.")
+        _Form, typer.Option("--format", help="File format.")
     ] = _Form.NETCDF,
-    at_once: Annotated[int, typer.Option(help="Requests in flight, 1 to 4.")] = 2,
+    at_once: Annotated[int, typer.Option(help="Concurrent requests, 1 to 4.")] = 2,
     endpoint: _Endpoint = None,
     check: _Check = False,
     dry_run: _DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """CAMS from the Atmosphere Data Store; needs a key and the licence accepted once (the message says how)."""
+    """Fetch CAMS from the Atmosphere Data Store; needs a key and the accepted licence (the message says how)."""
     from deepcams.core.period import Period
     from deepcams.fetch.cams import Cams
     from deepcams.fetch.cams_request import CamsRequest
@@ -156,16 +156,18 @@ def geos_cf(
     ] = 1,
     bbox: _Box = None,
     via: Annotated[
-        _Via, typer.Option(help="Whole files, or PM2.5 alone (version 1).")
+        _Via, typer.Option(help="Whole files, or only PM2.5 (version 1).")
     ] = _Via.HTTPS,
-    at_once: Annotated[int, typer.Option(help="Files in flight.", min=1, max=16)] = 4,
+    at_once: Annotated[
+        int, typer.Option(help="Concurrent downloads.", min=1, max=16)
+    ] = 4,
     endpoint: _Endpoint = None,
     check: _Check = False,
     dry_run: _DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """GEOS-CF hourly means; no key. Into NAME.zarr the files never stand on the disk all at once."""
+    """Fetch GEOS-CF hourly means; needs no key. With NAME.zarr only a few files are on the disk at a time."""
     from deepcams.core.period import Period
     from deepcams.fetch.endpoints import Endpoints
     from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
@@ -209,16 +211,16 @@ def openaq(
         typer.Option(help="Only this location's number; may be repeated."),
     ] = None,
     parameter: Annotated[
-        str, typer.Option(help="What the archive calls the species.")
+        str, typer.Option(help="The archive's name of the species.")
     ] = "pm25",
-    at_once: Annotated[int, typer.Option(help="Objects in flight.")] = 32,
+    at_once: Annotated[int, typer.Option(help="Concurrent downloads.")] = 32,
     endpoint: _Endpoint = None,
     check: _Check = False,
     dry_run: _DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Observations from OpenAQ's archive, one Parquet a year; with $OPENAQ_API_KEY the stations' grade too."""
+    """Fetch OpenAQ's archive, one Parquet file per year; with $OPENAQ_API_KEY also the stations' grade."""
     from deepcams.core.period import Period
     from deepcams.fetch.endpoints import Endpoints
     from deepcams.fetch.openaq import Openaq, OpenaqRequest
@@ -247,14 +249,14 @@ def openaq(
 def status(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="What a fetch wrote: a folder or a store."),
+        typer.Argument(metavar="DIR", help="Folder or store written by a fetch."),
     ],
     check: Annotated[
-        bool, typer.Option("--check", help="Compare everything with its check sums.")
+        bool, typer.Option("--check", help="Verify all checksums.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell what is complete, what is missing, and whether it is as it was."""
+    """Show what is complete and what is missing, and whether files are unchanged."""
     seen = _status(folder, check)
     _tell(seen, as_json)
     if not seen.sound:
@@ -262,7 +264,7 @@ def status(
 
 
 def _status(out: Path, check: bool) -> Status:
-    """Look at a folder, or a store that was filled."""
+    """Return the status of a folder, or of a store that was filled by a fetch."""
     from deepcams.experiment.geos_cf_store import folder_of, store_status
     from deepcams.fetch.status import status
 

@@ -1,4 +1,4 @@
-"""Options that the verbs which draw have in common."""
+"""Options shared by the verbs that draw."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Size(StrEnum):
 
 
 class Scale(StrEnum):
-    """How values become colours."""
+    """Colour scale."""
 
     LOG, GUIDELINE = "log", "guideline"
 
 
 class Projection(StrEnum):
-    """What a map looks like."""
+    """Map projection."""
 
     PLATE_CARREE, ROBINSON, EQUAL_EARTH = "plate-carree", "robinson", "equal-earth"
     NORTH_POLAR, SOUTH_POLAR = "north-polar", "south-polar"
@@ -43,9 +43,7 @@ Out = Annotated[
 ]
 Original = Annotated[
     list[str] | None,
-    typer.Option(
-        "--original", help="What the field was made from (CAMS); may be repeated."
-    ),
+    typer.Option("--original", help="Input of the field (CAMS); may be repeated."),
 ]
 BBox = Annotated[
     Box | None,
@@ -60,16 +58,17 @@ Span = Annotated[
     str | None,
     typer.Option("--period", help="UTC: 2019, 2019-03, 2019-03-01..2019-03-08."),
 ]
-Shape = Annotated[Projection, typer.Option("--projection", help="Of the map.")]
+Shape = Annotated[Projection, typer.Option("--projection", help="Map projection.")]
 Colours = Annotated[
     Scale,
     typer.Option("--scale", help="Logarithmic, or the steps of WHO's 2021 guidelines."),
 ]
-Paper = Annotated[Size, typer.Option("--size", help="What it is for.")]
-Title = Annotated[str, typer.Option("--title", help="Instead of the usual one.")]
+Paper = Annotated[Size, typer.Option("--size", help="Purpose of the figure.")]
+Title = Annotated[str, typer.Option("--title", help="Replaces the default title.")]
 Note = Annotated[str, typer.Option("--note", help="A line below the title.")]
 Variable = Annotated[
-    str | None, typer.Option("--variable", help="Of the files.", show_default="PM2.5")
+    str | None,
+    typer.Option("--variable", help="Name in the files.", show_default="PM2.5"),
 ]
 
 
@@ -83,7 +82,7 @@ def open_fields(paths: list[str], variable: str | None) -> xr.DataArray:
 
 
 def period_of(text: str | None) -> Period | None:
-    """Return the period that a text gives, if there is one."""
+    """Parse a period, if given."""
     from deepcams.core.period import Period
 
     return None if text is None else Period.parse(text, "--period")

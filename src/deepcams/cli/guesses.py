@@ -1,4 +1,4 @@
-"""What is told to somebody who guesses: the command that was meant, and an example of it."""
+"""Help for mistyped commands: the likely command, and an example."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEANT = {
     "test": "doctor",
     "version": "--version",
 }
-"""Words of other tools, and what is meant by them here."""
+"""Command names of other tools, and the corresponding verbs here."""
 
 _FILES = {
     ".yaml": "deepcams run {0} -o results/, or deepcams train {0} -o run/",
@@ -40,7 +40,7 @@ _DATA = "deepcams downscale {0} -o pm25.zarr, or deepcams info {0}"
 
 
 def unknown_command(name: str, known: Collection[str]) -> InputError:
-    """Return the error about a word (or a file, a URL) that stands where a command is expected."""
+    """Return the error for an unknown word (or a file or URL) in place of a command."""
     shown = without_secrets_in(name)
     url = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name)
     path = Path(name)
@@ -58,7 +58,7 @@ def unknown_command(name: str, known: Collection[str]) -> InputError:
 
 
 def with_example(message: str, context: Any) -> str:
-    """Return a message of the command line's parser with the command, its first example and its help."""
+    """Extend a parser error with the command, its first example and a reference to its help."""
     if context is None:
         return f"{message} (see --help)"
     text = f"{context.command.epilog or ''}\n{context.command.help or ''}"

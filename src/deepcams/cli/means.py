@@ -1,4 +1,4 @@
-"""deepcams means: days, months, seasons, years, and how often they are above the limits."""
+"""``deepcams means``: daily, monthly, seasonal and annual means, and exceedances of limits."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def means(
     ],
     over: Annotated[
         Literal["day", "month", "season", "year"],
-        typer.Option(help="What the means are over."),
+        typer.Option(help="Averaging period."),
     ] = "day",
     days: Annotated[
         Literal["utc", "nautical", "zones"] | None,
         typer.Option(
-            help="Whose days: utc (default), nautical (by longitude), zones (time zones, standard time)."
+            help="Kind of days: utc (default), nautical (by longitude), zones (time zones, standard time)."
         ),
     ] = None,
     complete: Annotated[
         float,
         typer.Option(
             metavar="PERCENT",
-            help="Hours of a day, and days of a period, that must be there.",
+            help="Hours of a day, and days of a period, that are required.",
         ),
     ] = 75.0,
     level: Annotated[
@@ -69,7 +69,9 @@ def means(
     ] = None,
     percentile: Annotated[
         list[float] | None,
-        typer.Option(help="Of days, for longer periods; default: 50, 90, 98, 99."),
+        typer.Option(
+            help="Percentiles of days, for longer periods; default: 50, 90, 98, 99."
+        ),
     ] = None,
     bbox: BoxOption = None,
     period: PeriodOption = None,
@@ -77,14 +79,14 @@ def means(
     rounding: Annotated[
         float,
         typer.Option(
-            help="Bound on the relative error by which values are rounded; 0: none."
+            help="Largest relative error by rounding of values; 0: no rounding."
         ),
     ] = 0.001,
     validated: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder of deepcams validate: its stations' bias goes beside the means.",
+            help="Folder of deepcams validate: the bias at its stations is stored with the means.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -93,7 +95,7 @@ def means(
     workers: Number = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Average hourly fields by day, month, season or year, with counts and exceedances beside.
+    """Average hourly fields by day, month, season or year, with counts and exceedances.
 
     Give the same command again to resume an interrupted run.
     """

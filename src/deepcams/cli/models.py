@@ -1,4 +1,4 @@
-"""deepcams models: list, show and import network checkpoints."""
+"""``deepcams models``: list, show and import network checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 @app.command("list")
 def list_models(
     folder: Annotated[
-        Path, typer.Argument(help="Folder whose checkpoints are listed too.")
+        Path, typer.Argument(help="Folder whose checkpoints are also listed.")
     ] = Path("models"),
     as_json: Json = False,
 ) -> None:
@@ -89,7 +89,7 @@ def show(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show a network's presets and shipped weights, or all that a checkpoint says about itself.
+    """Show a network's presets and shipped weights, or the card of a checkpoint.
 
     Example: deepcams models show cellnet
     """
@@ -166,7 +166,7 @@ def import_models(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Read your own copy of the authors' published weight files into checkpoints.
+    """Convert your own copy of the authors' published weight files to checkpoints.
 
     Example: deepcams models import --temporal XVFI.pth --spatial ABPN.pth -o models
     """
@@ -223,7 +223,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     from deepcams.networks.scaling import make_scaling
 
     if find_spec("torch") is not None:
-        load(path)  # the weights must be whole too
+        load(path)  # the weights must be valid, too
     card, sha256 = read_with_sha256(path)
     return {
         "file": path,

@@ -11,19 +11,19 @@ DeviceOption: TypeAlias = Annotated[
     typer.Option("--device", help="Where networks and flow run: auto, cpu or cuda."),
 ]
 PrecisionOption: TypeAlias = Annotated[
-    str, typer.Option("--precision", help="Of networks: float32 or bfloat16.")
+    str, typer.Option("--precision", help="Precision of networks: float32 or bfloat16.")
 ]
 EngineOption: TypeAlias = Annotated[
     str,
     typer.Option(
         "--engine",
-        help="What runs a network in space: auto, onnxruntime, openvino or torch.",
+        help="Engine of networks in space: auto, onnxruntime, openvino or torch.",
     ),
 ]
 
 
 def methods_of(method: str | None, temporal: str, spatial: str) -> tuple[str, str]:
-    """Return the methods in time and in space; one in space and time is both.
+    """Return the methods in time and in space; a joint method stands for both.
 
     Raises:
         InputError: ``--method`` together with one of the others.

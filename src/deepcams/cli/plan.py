@@ -1,4 +1,4 @@
-"""``deepcams plan``: what a long run will need, and a script for a batch system."""
+"""``deepcams plan``: forecast the needs of a long run, and write a batch script."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def plan(
     ] = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
-    days: Annotated[int, typer.Option(min=1, help="How many days to measure.")] = 2,
-    cpus: Annotated[int, typer.Option(min=1, help="Processors a worker.")] = 1,
+    days: Annotated[int, typer.Option(min=1, help="Number of days to measure.")] = 2,
+    cpus: Annotated[int, typer.Option(min=1, help="Processors per worker.")] = 1,
     workers: Annotated[
         int,
         typer.Option(
             min=1,
             metavar="N",
-            help="Tasks of the batch script's array job; a day each at least.",
+            help="Tasks of the batch script's array job; each does at least one day.",
         ),
     ] = 100,
     scheduler_type: Annotated[
-        Literal["slurm", "pbs"], typer.Option(help="Whose batch script to write.")
+        Literal["slurm", "pbs"], typer.Option(help="Batch system of the script.")
     ] = "slurm",
     script: Annotated[
         Path | None,
@@ -89,18 +89,18 @@ def plan(
         float, typer.Option(help="Seconds until a failed worker starts again.")
     ] = 150.0,
     stragglers: Annotated[
-        float, typer.Option(help="Share of the workers that are slow, 0 to 1.")
+        float, typer.Option(help="Fraction of workers that are slow, 0 to 1.")
     ] = 0.05,
     slowness: Annotated[
-        float, typer.Option(help="How many times longer a slow worker takes.")
+        float, typer.Option(help="Factor by which slow workers take longer.")
     ] = 1.5,
-    seed: Annotated[int, typer.Option(help="Of failures and slow workers.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of failures and slow workers.")] = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure a short run and forecast a long one: hours, bytes, memory, and the wall time of 1 to 1000 workers.
 
-    A few days are downscaled for real, on some processors of this machine, into a temporary folder. The wall times are
+    A few days are actually downscaled, on some processors of this machine, into a temporary folder. Wall times are
     those of a simulated schedule with start-up, failures and slow workers: fixed parts (--part of downscale), or a
     scheduler that gives each worker the next day (--scheduler).
     """
@@ -132,7 +132,7 @@ def plan(
         failures=failures, restart=restart, stragglers=stragglers, slowness=slowness
     )
     with (
-        # It stops between two looks at the measured process: within its start that one would be left behind.
+        # It stops only between polls of the measured process: during its start that process would be left behind.
         stoppable("nothing was written", waits=True) as stopping,
         Bars(transient=True, hidden=quiet) as bars,
     ):

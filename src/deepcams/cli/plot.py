@@ -46,13 +46,13 @@ app = typer.Typer(
 
 
 class SeriesScale(StrEnum):
-    """How values become heights."""
+    """Scale of the vertical axis."""
 
     LINEAR, LOG, GUIDELINE = "linear", "log", "guideline"
 
 
 class Colour(StrEnum):
-    """What colours the stations."""
+    """Quantity that colours the stations."""
 
     N, R = "n", "R"
 
@@ -81,7 +81,7 @@ def draw_map(
     variable: Variable = None,
     quiet: Quiet = False,
 ) -> None:
-    """One hour, or with --period the mean over it, of a region or the globe."""
+    """Draw a map of one hour, or with --period of a mean, for a region or the globe."""
     from deepcams.cli.progress import one_bar
     from deepcams.plotting import map_figure
 
@@ -112,19 +112,21 @@ def compare(
         list[str] | None, typer.Option("--baseline", help="Another method's field.")
     ] = None,
     truth: Annotated[
-        list[str] | None, typer.Option("--truth", help="Gives errors; may be repeated.")
+        list[str] | None,
+        typer.Option("--truth", help="True field, for errors; may be repeated."),
     ] = None,
     original: Original = None,
     time: Time = None,
     bbox: BBox = None,
     zoom_box: Annotated[
-        Box | None, typer.Option("--zoom", metavar="W S E N", help="Enlarged below.")
+        Box | None,
+        typer.Option("--zoom", metavar="W S E N", help="Box enlarged below."),
     ] = None,
     zoom_box_2: Annotated[
-        Box | None, typer.Option("--zoom-2", metavar="W S E N", help="A second one.")
+        Box | None, typer.Option("--zoom-2", metavar="W S E N", help="A second box.")
     ] = None,
     names: Annotated[
-        str, typer.Option(help="Of baseline and field, comma-separated.")
+        str, typer.Option(help="Names of baseline and field, comma-separated.")
     ] = "baseline,deepcams",
     scale: Colours = Scale.LOG,
     size: Paper = Size.PAGE,
@@ -132,7 +134,7 @@ def compare(
     note: Note = "",
     variable: Variable = None,
 ) -> None:
-    """Truth, original, baseline and ours side by side, with errors and enlarged boxes (Figs. 3 and 4)."""
+    """Draw truth, original, baseline and field side by side, with errors and enlarged boxes (Figs. 3 and 4)."""
     from deepcams.core.errors import InputError
     from deepcams.plotting import compare_maps
 
@@ -171,7 +173,7 @@ def sequence(
     original: Original = None,
     time: Time = None,
     hours: Annotated[
-        int | None, typer.Option(help="How long.", show_default="6, or what there is")
+        int | None, typer.Option(help="Number of hours.", show_default="6, or all")
     ] = None,
     every: Annotated[int, typer.Option(help="Hours between columns.")] = 1,
     bbox: BBox = None,
@@ -181,7 +183,7 @@ def sequence(
     note: Note = "",
     variable: Variable = None,
 ) -> None:
-    """The original's frames above the hourly ones, on one axis of time (Fig. 5)."""
+    """Draw the original's frames above the hourly ones, on one time axis (Fig. 5)."""
     from deepcams.plotting import sequence_figure
 
     _check(out)
@@ -225,7 +227,7 @@ def series(
     variable: Variable = None,
     quiet: Quiet = False,
 ) -> None:
-    """A time series at a point or of a box's mean: original and ours (Fig. 7)."""
+    """Draw a time series at a point or of a box mean: original and field (Fig. 7)."""
     from deepcams.cli.progress import one_bar
     from deepcams.core.errors import InputError
     from deepcams.plotting import series_figure
@@ -267,7 +269,7 @@ def annual(
     variable: Variable = None,
     quiet: Quiet = False,
 ) -> None:
-    """The mean over a period (default: all), beside the original's, and their difference (Fig. 8)."""
+    """Draw the mean over a period (default: all), that of the original, and their difference (Fig. 8)."""
     from deepcams.cli.progress import one_bar
     from deepcams.plotting import annual_figure
 
@@ -295,16 +297,18 @@ def stations(
     stations: Stations,
     out: Out,
     field: Annotated[
-        list[str] | None, typer.Argument(metavar="[FIELD...]", help="For --colour R.")
+        list[str] | None,
+        typer.Argument(metavar="[FIELD...]", help="Field for --colour R."),
     ] = None,
     colour: Annotated[
-        Colour, typer.Option(help="By hours, or by how well the field follows them.")
+        Colour,
+        typer.Option(help="By number of hours, or by correlation with the field."),
     ] = Colour.N,
     period: Span = None,
     assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
     size: Paper = Size.PAGE,
 ) -> None:
-    """Stations on a map, coloured by hours or by R, after quality control (Fig. 1)."""
+    """Draw stations on a map, coloured by hours or by R, after quality control (Fig. 1)."""
     from deepcams.core.errors import InputError
     from deepcams.stations.tables import figures
 
@@ -340,7 +344,7 @@ def scatter(
     assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
     size: Paper = Size.PAGE,
 ) -> None:
-    """Stations against the field and the original, a panel a year (Fig. 6)."""
+    """Draw scatter plots of stations against the field and the original, one panel per year (Fig. 6)."""
     from deepcams.stations.tables import figures
 
     _check(out)
@@ -359,14 +363,14 @@ def diurnal(
     stations: Stations,
     out: Out,
     field: Annotated[
-        list[str] | None, typer.Argument(metavar="[FIELD...]", help="To compare with.")
+        list[str] | None, typer.Argument(metavar="[FIELD...]", help="Field to compare.")
     ] = None,
     original: Original = None,
     period: Span = None,
     assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
     size: Paper = Size.PAGE,
 ) -> None:
-    """The mean day at stations: observed, field, original."""
+    """Draw the mean diurnal cycle at stations: observed, field, original."""
     from deepcams.core.errors import InputError
     from deepcams.stations.tables import figures
 
@@ -390,7 +394,7 @@ def training(
     out: Out,
     size: Paper = Size.PAGE,
 ) -> None:
-    """How a training went: loss and validation, step by step."""
+    """Draw a training curve: loss and validation by step."""
     from deepcams.plotting import training_figure
 
     _check(out)
@@ -399,18 +403,18 @@ def training(
 
 Scores = Annotated[
     Path,
-    typer.Argument(metavar="SCORES", help="What `deepcams evaluate --json` wrote."),
+    typer.Argument(metavar="SCORES", help="Output of `deepcams evaluate --json`."),
 ]
 Methods = Annotated[
     str | None,
     typer.Option(
-        help="To draw, comma-separated. Default: the baseline and the best few."
+        help="Methods to draw, comma-separated. Default: baseline and the best few."
     ),
 ]
 
 
 class Of(StrEnum):
-    """What is transformed."""
+    """Quantity whose spectra are drawn."""
 
     VALUES, LOGARITHMS = "values", "logarithms"
 
@@ -420,13 +424,13 @@ def spectra(
     scores: Scores,
     out: Out,
     methods: Methods = None,
-    of: Annotated[Of, typer.Option(help="Of the values, or their logarithms.")] = (
+    of: Annotated[Of, typer.Option(help="Spectra of values, or of logarithms.")] = (
         Of.VALUES
     ),
     size: Paper = Size.PAGE,
     title: Title = "",
 ) -> None:
-    """Power and squared coherence against the truth by wavelength, of an evaluation."""
+    """Draw power and squared coherence relative to the truth by wavelength, from an evaluation."""
     from deepcams.plotting.scores.evaluation import read_scores, spectra_figure
 
     _check(out)
@@ -447,7 +451,7 @@ def skill_by_hour(
     size: Paper = Size.PAGE,
     title: Title = "",
 ) -> None:
-    """Error and skill by local solar time of an evaluation: land and sea apart, or at stations."""
+    """Draw error and skill by local solar time from an evaluation: for land and sea, or at stations."""
     from deepcams.plotting.scores.evaluation import read_scores, skill_by_hour_figure
 
     _check(out)

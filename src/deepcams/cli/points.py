@@ -1,4 +1,4 @@
-"""``deepcams points``: a field at a list of places, over each one's own days."""
+"""``deepcams points``: values of a field at a list of places, over the dates of each place."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def points(
     ] = "day",
     how: Annotated[
         Literal["nearest", "bilinear"],
-        typer.Option(help="The cell's value, or between the four nodes around."),
+        typer.Option(help="Value of the cell, or interpolated between four nodes."),
     ] = "nearest",
     lags: Annotated[
-        int, typer.Option(min=0, help="Also so many days before each day.")
+        int, typer.Option(min=0, help="Also this many days before each day.")
     ] = 0,
     layout: Annotated[
         Literal["long", "wide"],
-        typer.Option(help="A row a value, or a row a place (with lags: a row a day)."),
+        typer.Option(help="One row per value, or per place (with lags: per day)."),
     ] = "long",
     with_coordinates: Annotated[
         bool,
         typer.Option(
             "--with-coordinates",
-            help="Also write latitude and longitude; default ids only.",
+            help="Also write latitude and longitude; default: only ids.",
         ),
     ] = False,
     period: PeriodOption = None,
@@ -78,10 +78,10 @@ def points(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Take a field at places: exposure of persons over their own days, with lags.
+    """Extract a field at places: exposure of persons over their own dates, with lags.
 
-    Only the chunks that hold places are read. Ids are in the table alone, and coordinates nowhere unless asked for;
-    what the table was made from is written next to it (NAME.json), without either.
+    Only the chunks that hold places are read. Ids are written only to the table, and coordinates only on request;
+    the provenance of the table is written next to it (NAME.json), without either.
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import stoppable

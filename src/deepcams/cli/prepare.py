@@ -1,4 +1,4 @@
-"""deepcams prepare: from downloaded or simulated files to a store for training."""
+"""``deepcams prepare``: make a training store from downloaded or simulated files."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def prepare(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="The store, by custom NAME.zarr.")
+        Path, typer.Option("-o", "--out", help="Store to write, usually NAME.zarr.")
     ],
     degrade: Annotated[
-        _Degradation, typer.Option(help="How fine becomes coarse.")
+        _Degradation, typer.Option(help="How fine fields are coarsened.")
     ] = _Degradation.AREA,
     period: PeriodOption = None,
     bbox: Annotated[
@@ -71,7 +71,7 @@ def prepare(
         float,
         typer.Option(
             metavar="DEGREES",
-            help="Between the files' nodes. 0.75 learns from CAMS itself, coarsened to 2.25.",
+            help="Spacing of the files' nodes. 0.75: train on CAMS itself, coarsened to 2.25.",
         ),
     ] = 0.25,
     workers: Number = None,
@@ -80,10 +80,10 @@ def prepare(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Check hourly fine fields, coarsen them, and put both into one store to train from.
+    """Check hourly fine fields, coarsen them, and write both to one store for training.
 
-    Missing, repeated and implausible hours are listed and left out. An interrupted run goes on where it was when the
-    same command is given again; later hours, given as further files, are added to a finished store.
+    Missing, repeated and implausible hours are listed and left out. Give the same command again to resume an
+    interrupted run; later hours, given as further files, are added to a finished store.
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable

@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task, TaskID
 
 _PERIOD = 600.0
-"""Seconds over which speed is averaged: work items, files and requests may take minutes each."""
+"""Averaging time of the speed, seconds: work items, files and requests may take minutes each."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A column of pieces a second, once that is known.
+    """A column with the rate per second, once known.
 
     Attributes:
-        unit: of the figure (``h/s``).
+        unit: unit of the rate (``h/s``).
     """
 
     unit: str
 
 
 class Bars:
-    """A line a step on stderr: words, bar, count, and the time left; nothing if stderr is no terminal.
+    """One line per step on stderr: description, bar, count and time left; nothing if stderr is not a terminal.
 
     Args:
         between: columns between the count and the time: text, which may hold ``{task.fields[NAME]}``, or a rate.
-        width: of the words, in characters.
+        width: width of the description, characters.
         count: text instead of done/total.
         elapsed: show the time taken instead of the time left.
         alone: show only the current step.
-        transient: remove the lines when all is done.
+        transient: remove the lines at the end.
         hidden: show nothing at all.
     """
 
@@ -76,14 +76,14 @@ class Bars:
         words: str | None = None,
         **fields: Any,
     ) -> None:
-        """Show how far a step is; the first call makes its line.
+        """Update the progress of a step; the first call creates its line.
 
         Args:
-            step: its name, shown before the bar.
-            done: how much of it is done.
-            total: how much there is; 0 or ``None`` if unknown.
-            words: shown before the bar instead of its name.
-            fields: values of the columns between.
+            step: name of the step, shown before the bar.
+            done: amount done.
+            total: total amount; 0 or ``None`` if unknown.
+            words: text shown before the bar instead of the name.
+            fields: values of the columns ``between``.
         """
         if self._progress is None:
             return
@@ -99,12 +99,12 @@ class Bars:
                     self._progress.remove_task(other)
                 self._tasks.clear()
             self._tasks[step] = self._progress.add_task(**about)
-        # A new line, too: only an update notices that all is done.
+        # Also for a new line: only an update detects completion.
         self._progress.update(self._tasks[step], **about)
 
 
 def _may_be_terminal() -> bool:
-    """Return whether bars may be shown on stderr; if not, rich, which takes long to import, is not needed."""
+    """Return whether stderr may show bars; if not, rich, which is slow to import, is not needed."""
     forced = ("FORCE_COLOR", "TTY_COMPATIBLE")
     return sys.stderr.isatty() or any(name in os.environ for name in forced)
 
@@ -156,10 +156,10 @@ def one_bar(
     count: str | None = None,
     hidden: bool = False,
 ) -> Iterator[Callable[..., None]]:
-    """Show the line of work that is a single step, from its start to its end.
+    """Show the progress of work with a single step.
 
     Yields:
-        a callback; its last two arguments are how much is done, and how much there is.
+        a callback; its last two arguments are the amount done and the total.
     """
     with Bars(*between, count=count, transient=True, hidden=hidden) as bars:
         bars.tell(step, 0, None)

@@ -1,4 +1,4 @@
-"""deepcams report: one HTML file about a run."""
+"""``deepcams report``: write one HTML file about a run."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def report(
     original: Annotated[
         Path | None,
         typer.Option(
-            metavar="CAMS", help="What it was made from; default the file beside it."
+            metavar="CAMS", help="Its input; default: the file in the same folder."
         ),
     ] = None,
     animation: Annotated[
-        bool, typer.Option("--animation/--no-animation", help="With an animation.")
+        bool, typer.Option("--animation/--no-animation", help="Include an animation.")
     ] = True,
 ) -> None:
     """Put a run's settings, networks, provenance, tables, pictures and warnings into one HTML file.
 
-    The file needs no network and nothing beside it: send it to a colleague.
+    The file is self-contained and needs no network: send it to a colleague.
     """
     from deepcams.core.text import size
     from deepcams.report import write_report

@@ -1,4 +1,4 @@
-"""deepcams run: a whole experiment, from fetching to validation."""
+"""``deepcams run``: run a whole experiment, from fetching to validation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ deepcams run configs/paper.yaml -o paper/"""
 def run(
     experiment: Annotated[
         Path,
-        typer.Argument(metavar="EXPERIMENT.yaml", help="The whole of it, in one file."),
+        typer.Argument(metavar="EXPERIMENT.yaml", help="The experiment file."),
     ],
     out: Annotated[
         Path,
@@ -35,13 +35,15 @@ def run(
     endpoint: Annotated[
         list[str] | None,
         typer.Option(
-            "--endpoint", metavar="NAME=URL", help="Another address of a service."
+            "--endpoint", metavar="NAME=URL", help="Override a service address."
         ),
     ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Another value: fetch.cams.period=2019."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a value: fetch.cams.period=2019.",
         ),
     ] = None,
     device: Annotated[
@@ -51,8 +53,8 @@ def run(
 ) -> None:
     """Fetch, prepare, train both networks, evaluate, downscale, validate and report: the paper in one command.
 
-    Given again, it skips what is done, and goes on where it was stopped; what has changed in the file, and what depends
-    on it, is done once more.
+    Given again, it skips finished steps and resumes where it was stopped; steps whose settings have changed in the
+    file, and those that depend on them, are run again.
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import stoppable
@@ -70,7 +72,7 @@ def run(
         def tell(step: str, done: int, total: int) -> None:
             stopping.waits = step.startswith(
                 "train "
-            )  # a training looks whether it is to stop, and saves its state
+            )  # a training polls this, and saves its state
             bars.tell(step, done, total)
 
         report = execute(

@@ -1,4 +1,4 @@
-"""``deepcams simulate``: a world with known truth, in the providers' own layouts."""
+"""``deepcams simulate``: write a simulated world with known truth in the providers' layouts."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def simulate(
         Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the files.")
     ],
     layout: Annotated[
-        _Layout, typer.Option(help="Whose files to write.")
+        _Layout, typer.Option(help="Layout of the files.")
     ] = _Layout.CAMS,
     period: Annotated[
         str, typer.Option(help="UTC: 2019-12, 2019-12-01, 2019-12-01..2019-12-02.")
     ] = "2019-12-01..2019-12-02",
     bbox: BoxOption = None,
-    seed: Annotated[int, typer.Option(help="Chooses the world.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the world.")] = 0,
     cams_layout: Annotated[
         _CamsLayout,
         typer.Option(
-            help="CAMS: today's layout, that before 2024, or today's in a zip."
+            help="CAMS: current layout, that before 2024, or the current one in a zip."
         ),
     ] = _CamsLayout.NEW,
     stations: Annotated[int, typer.Option(help="OpenAQ: number of stations.")] = 100,
@@ -58,7 +58,7 @@ def simulate(
         bool,
         typer.Option(
             "--dirt",
-            help="OpenAQ: plant sentinels, repeats, twins, ..; planted.csv tells which.",
+            help="OpenAQ: plant sentinels, repeats, twins, ..; listed in planted.csv.",
         ),
     ] = False,
     meteorology: Annotated[
@@ -71,14 +71,14 @@ def simulate(
     device: Annotated[
         _Device,
         typer.Option(
-            help="Where to compute: a GPU (cuda), the CPU, or a GPU where there is one (auto)."
+            help="Device: a GPU (cuda), the CPU, or a GPU if available (auto)."
         ),
     ] = _Device.AUTO,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
-            help="Write files anew that are complete (default: keep them).",
+            help="Rewrite complete files (default: keep them).",
         ),
     ] = False,
     quiet: Quiet = False,

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: how a command stops, and what it says about resuming."""
+"""Handling of Ctrl-C and SIGTERM, with a message on how to resume."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from deepcams.core.url import without_secrets
 
 
 def command_line(without: str = "", add: Sequence[str] = ()) -> str:
-    """Return this command as it can be given again, but for credentials in URLs.
+    """Return the current command line for reuse, without credentials in URLs.
 
     Args:
         without: a flag to leave out.
-        add: arguments to add at the end.
+        add: arguments to append.
     """
     return shlex.join(
         [
@@ -30,7 +30,7 @@ def command_line(without: str = "", add: Sequence[str] = ()) -> str:
 
 
 def _shown(argument: str) -> str:
-    """Return an argument without a URL's credentials: a command goes into histories and onto screens."""
+    """Return an argument without a URL's credentials, because command lines are logged and displayed."""
     option, equals, value = argument.partition("=")
     if argument.startswith("--") and equals:
         return f"{option}={without_secrets(value)}"
@@ -38,14 +38,14 @@ def _shown(argument: str) -> str:
 
 
 class Stopping:
-    """A block in which Ctrl-C and SIGTERM do the same.
+    """A block in which SIGTERM has the same effect as Ctrl-C.
 
-    An interrupt that is raised at any place is lost if that is a library's clean-up, and half a step must be done
-    again; so work that can should ask from time to time whether to stop.
+    An interrupt raised at an arbitrary point may be swallowed by a library's clean-up, and a partial step must be
+    repeated; so work that can do so should poll whether to stop.
 
     Args:
-        waits: whether the work asks. Then only a second Ctrl-C interrupts it (not a second SIGTERM: a batch system may
-            send one to each process, and ``torchrun`` passes on its own). Other work is interrupted at once.
+        waits: whether the work polls. Then only a second Ctrl-C interrupts it (not a second SIGTERM: a batch system may
+            send one to each process, and ``torchrun`` forwards its own). Other work is interrupted at once.
     """
 
     def __init__(self, *, waits: bool) -> None:
@@ -84,7 +84,7 @@ def stoppable(message: str, *, waits: bool = False) -> Iterator[Stopping]:
     """End an interrupted command with a message and status 130.
 
     Args:
-        message: what is finished, and how to resume.
+        message: text on what is finished, and how to resume.
         waits: see :class:`Stopping`.
     """
     stopping = Stopping(waits=waits)
@@ -92,7 +92,7 @@ def stoppable(message: str, *, waits: bool = False) -> Iterator[Stopping]:
         with stopping:
             yield stopping
     except (KeyboardInterrupt, RuntimeError) as error:
-        # DuckDB makes a RuntimeError of an interrupt that meets one of its queries.
+        # DuckDB converts an interrupt during a query to a RuntimeError.
         if isinstance(error, RuntimeError) and (
             not stopping.asked() or "interrupted" not in str(error).lower()
         ):
@@ -102,5 +102,5 @@ def stoppable(message: str, *, waits: bool = False) -> Iterator[Stopping]:
 
 
 def kept(what: str = "finished", without: str = "") -> str:
-    """Return the message of work that is resumed by the same command, without a flag."""
+    """Return the message for work that is resumed by the same command, optionally without a flag."""
     return f"what is {what} is kept. Go on with:\n  {command_line(without)}"

@@ -1,4 +1,4 @@
-"""``deepcams train``: one experiment, from prepared stores to a checkpoint."""
+"""``deepcams train``: train a network from prepared stores to a checkpoint."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ torchrun --nproc-per-node 2 -m deepcams train configs/smoke-spatial.yaml -o runs
 def train(
     experiment: Annotated[
         Path,
-        typer.Argument(
-            metavar="EXPERIMENT.yaml", help="What to train, on what, and how."
-        ),
+        typer.Argument(metavar="EXPERIMENT.yaml", help="Network, data and settings."),
     ],
     out: Annotated[
         Path,
@@ -45,20 +43,20 @@ def train(
         ),
     ],
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training in RUN.")
+        bool, typer.Option("--resume", help="Resume the training in RUN.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     change: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Another value: training.steps=100."
+            "--set", metavar="KEY=VALUE", help="Override a value: training.steps=100."
         ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a network as an experiment describes, and keep the weights that are best on validation.
+    """Train a network as described in an experiment file, and keep the weights with the best validation score.
 
-    Ctrl-C or SIGTERM saves the state; --resume goes on from it, on a CPU the same to the bit as if never stopped.
+    Ctrl-C or SIGTERM saves the state; --resume continues from it, on a CPU bit for bit as if never stopped.
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import Stopping, command_line
@@ -67,11 +65,11 @@ def train(
     from deepcams.plotting.scores.training import draw_curve
     from deepcams.training.experiment_file import read_experiment, values_of
 
-    silent = int(os.environ.get("RANK", "0")) > 0  # of several processes, one speaks
+    silent = int(os.environ.get("RANK", "0")) > 0  # only the first process prints
     try:
         wanted = read_experiment(
             experiment, change or ()
-        )  # what is wrong in it is told before PyTorch is imported
+        )  # report its errors before importing PyTorch
         run = _trainer()
         keep_memory()
         with (

@@ -1,4 +1,4 @@
-"""``deepcams validate``: fields against stations, as Figs. 1 and 6 of the paper."""
+"""``deepcams validate``: compare fields with stations, as in Figs. 1 and 6 of the paper."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def validate(
     ] = None,
     original: Annotated[
         list[str] | None,
-        typer.Option(
-            "--original", help="What the field was made from (CAMS); may be repeated."
-        ),
+        typer.Option("--original", help="Input of the field (CAMS); may be repeated."),
     ] = None,
     by: Annotated[
         list[str] | None,
@@ -70,7 +68,7 @@ def validate(
     ] = None,
     space: Annotated[
         Literal["cell", "bilinear"],
-        typer.Option(help="The cell's value, or between the four nodes around."),
+        typer.Option(help="Value of the cell, or interpolated between four nodes."),
     ] = "cell",
     stamps: Annotated[
         Literal["end", "start"],
@@ -81,7 +79,7 @@ def validate(
         typer.Option(
             "--without",
             metavar="STEP",
-            help="Leave a quality step out; may be repeated.",
+            help="Omit a quality control step; may be repeated.",
         ),
     ] = None,
     metadata: Annotated[
@@ -97,7 +95,7 @@ def validate(
     variable: Variable = None,
     assume_utc: Annotated[
         bool,
-        typer.Option("--assume-utc", help="Take stamps without an offset for UTC."),
+        typer.Option("--assume-utc", help="Treat stamps without an offset as UTC."),
     ] = False,
     draws: Annotated[
         int, typer.Option(min=0, help="Bootstrap resamples of the stations.")
@@ -116,7 +114,7 @@ def validate(
         bool,
         typer.Option(
             "--fairmode",
-            help="Insist on FAIRMODE's indicators (come with daily means).",
+            help="Require FAIRMODE's indicators (part of daily means).",
         ),
     ] = False,
     workers: Number = None,
@@ -125,11 +123,11 @@ def validate(
 ) -> None:
     """Compare fields with stations: R, RMSE, bias, NMB, MFE, .., with intervals; scatter, map, diurnal cycle.
 
-    With an original: is the field better than it? Differences on the same pairs, regions and weeks being resampled.
+    With an original: tests whether the field is better, by differences on the same pairs, resampled by region and week.
 
     Observations pass a quality control whose steps are counted. Values are matched by time bounds: an hour-ending
-    observation meets the mean of the field's instants at both ends of its hour, or the field's mean over it.
-    Daily means (--average day) add FAIRMODE's indicators and how limits are exceeded.
+    observation is compared with the mean of the field's instants at both ends of its hour, or with the field's mean
+    over it. Daily means (--average day) add FAIRMODE's indicators and exceedances of limits.
     """
     from rich.console import Console
 

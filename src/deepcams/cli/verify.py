@@ -1,4 +1,4 @@
-"""deepcams verify: is an output whole, and as it was written?"""
+"""``deepcams verify``: check that an output is complete and unchanged."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ deepcams verify pm25.zarr
 deepcams verify pm25.zarr --repair --workers 4"""
 
 _SHOWN = 20
-"""Damages that are listed on a terminal."""
+"""Maximum number of damages listed on a terminal."""
 
 
 @app.command(epilog=EXAMPLES)
 def verify(
     store: Annotated[
-        str, typer.Argument(help="What deepcams downscale wrote: store, file, folder.")
+        str, typer.Argument(help="Output of deepcams downscale: store, file, folder.")
     ],
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", help="Where its input is now, if it was moved."),
+        typer.Option("--input", help="Current path of its input, if it was moved."),
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Compute what is damaged again.")
+        bool, typer.Option("--repair", help="Recompute what is damaged.")
     ] = False,
     workers: Number = None,
     scheduler: Scheduler = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Read an output again: every hour there, finite, not negative, conserving, and as its records say.
+    """Verify an output: complete, finite, non-negative, conserving, and equal to its records.
 
-    Status 1 where something is damaged.
+    The exit status is 1 if something is damaged.
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable

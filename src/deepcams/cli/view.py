@@ -1,4 +1,4 @@
-"""deepcams view: a map in the browser."""
+"""``deepcams view``: show a map in the browser."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def view(
         list[str] | None,
         typer.Option(
             metavar="CAMS",
-            help="What it was made from, to stand beside it; repeatable.",
+            help="Its input, shown beside it; repeatable.",
         ),
     ] = None,
     stations: Annotated[
@@ -42,16 +42,16 @@ def view(
     ] = None,
     variable: Variable = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; the default lets nobody else in.")
+        str, typer.Option(help="Address to listen on; default: only this machine.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any free one.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")
     ] = 8642,
     open_page: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser.")
     ] = False,
 ) -> None:
-    """Show a field on a map in the browser: pan, zoom, play, compare, and click for a place's hours.
+    """Show a field on a map in the browser: pan, zoom, play, compare, and click for a time series.
 
     Works offline and reads only what is shown. Ctrl-C stops it.
     """
@@ -71,4 +71,4 @@ def view(
     at_rest = serve(shown, host=host, port=port, told=told, for_good=True)
     print("stopped", flush=True)
     if not at_rest:
-        os._exit(0)  # nothing was written, and nobody waits for the answer
+        os._exit(0)  # nothing to clean up

@@ -1,4 +1,4 @@
-"""Options of verbs whose work can be shared among processes and machines."""
+"""Options of verbs whose work can be distributed among processes and machines."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PartOption: TypeAlias = Annotated[
     typer.Option(
         "--part",
         metavar="I/N",
-        help="Do part I of N, for array jobs: all parts write to one output.",
+        help="Process part I of N, for array jobs: all parts write to one output.",
     ),
 ]
 
 
 @contextmanager
 def opened(number: int | None, scheduler: str | None) -> Iterator[Workers]:
-    """Open the workers that the options ask for, and say where they are."""
+    """Start the requested workers, and print their address."""
     from deepcams.workers import dashboard, open_workers
 
     with open_workers(number, scheduler) as workers:

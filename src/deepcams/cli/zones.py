@@ -1,4 +1,4 @@
-"""``deepcams zones``: what the people and the area of zones are exposed to."""
+"""``deepcams zones``: exposure of the population and the area of zones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def zones(
         typer.Option(
             "--zones",
             metavar="FILE|countries",
-            help="Polygons (GeoPackage, GeoJSON, Shapefile, GeoParquet), or the countries that come with deepcams.",
+            help="Polygons (GeoPackage, GeoJSON, Shapefile, GeoParquet), or the countries shipped with deepcams.",
         ),
     ],
     out: Annotated[
@@ -55,16 +55,18 @@ def zones(
         str | None,
         typer.Option(
             metavar="FILE|simulated",
-            help="People: a raster in degrees (GeoTIFF, netCDF), or a simulated one.",
+            help="Population: a raster in degrees (GeoTIFF, netCDF), or a simulated one.",
         ),
     ] = None,
     population_kind: Annotated[
         Literal["count", "density"],
-        typer.Option(help="People in a cell, or people per square kilometre."),
+        typer.Option(help="People per cell, or per square kilometre."),
     ] = "count",
     population_year: Annotated[
         str | None,
-        typer.Option(help="Year of the people.", show_default="of the file's name"),
+        typer.Option(
+            help="Year of the population.", show_default="from the file's name"
+        ),
     ] = None,
     population_variable: Annotated[
         str | None, typer.Option(help="Variable of a netCDF population.")
@@ -73,12 +75,14 @@ def zones(
         str | None,
         typer.Option(
             metavar="LIMITS|who",
-            help="Share of the people by class: 5,10,15 (ug m-3), or WHO's levels.",
+            help="Population fraction by class: 5,10,15 (ug m-3), or WHO's levels.",
         ),
     ] = None,
     layout: Annotated[
         Literal["plain", "healthiar"],
-        typer.Option(help="A row a zone and time, or as the R package healthiar."),
+        typer.Option(
+            help="One row per zone and time, or the R package healthiar's form."
+        ),
     ] = "plain",
     id_column: Annotated[
         str | None,
@@ -95,10 +99,10 @@ def zones(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Average a field over zones, by area and by people, for hours, days, months or years.
+    """Average a field over zones, weighted by area and by population, for hours, days, months or years.
 
-    Cells count with the exact part of their area that is in the zone; people are those of the population's own cells.
-    What the table was made from is written next to it (NAME.json).
+    Cells are weighted by the exact part of their area in the zone; population is taken from the raster's own cells.
+    The provenance of the table is written next to it (NAME.json).
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import stoppable

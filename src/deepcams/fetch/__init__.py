@@ -1,4 +1,4 @@
-"""Downloads of CAMS, GEOS-CF and OpenAQ data: complete, verified, and never twice."""
+"""Downloads of CAMS, GEOS-CF and OpenAQ data: complete, verified, and never repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Atmosphere Data Store through ECMWF's client: the key, the requests, and what its errors mean."""
+"""Access to the Atmosphere Data Store through ECMWF's client: API key, requests, and explanation of errors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from deepcams.fetch.retry import TRANSIENT, FetchError, RefusedError, RetryableE
 T = TypeVar("T")
 
 KEY_VARIABLES = ("ADSAPI_KEY", "ECMWF_DATASTORES_KEY", "CDSAPI_KEY")
-"""Environment variables with the data store's key, in the order in which they are looked at."""
+"""Environment variables that may hold the data store's key, in order of precedence."""
 KEY_FILES = (".adsapirc", ".ecmwfdatastoresrc", ".cdsapirc")
-"""Files in the home folder with lines ``url: ..`` and ``key: ..``, likewise."""
+"""Files in the home folder with lines ``url: ..`` and ``key: ..``, in order of precedence."""
 
 
 def ads_key(
@@ -31,11 +31,10 @@ def ads_key(
 ) -> Key:
     """Find the data store's key.
 
-    The Climate Data Store uses the same token at another address: of a key file made for it the key is used, and not
-    the address.
+    The Climate Data Store uses the same token at another address: from a key file made for it only the key is used.
 
     Raises:
-        RefusedError: there is none; the message says how to get one.
+        RefusedError: no key was found; the message says how to get one.
     """
     environment = os.environ if environment is None else environment
     for name in KEY_VARIABLES:
@@ -75,17 +74,17 @@ def _report_other_address(where: str, url: str, endpoint: str) -> None:
 
 
 class LostError(FetchError):
-    """A request is no longer known to the service, or has failed; it may be submitted again."""
+    """A request failed or is no longer known to the service; it may be submitted again."""
 
 
 class Ads:
-    """A data set at the data store, through ECMWF's client; its errors are worded to say what to do.
+    """A data set at the data store, through ECMWF's client, with errors that say what to do.
 
     Args:
-        url: the API's root.
-        key: to it.
-        http: the session with the retries; the client's own are switched off, because they ignore ``Retry-After``.
-        dataset: which one.
+        url: root URL of the API.
+        key: key of the API.
+        http: session with retries; those of the client are disabled, because they ignore ``Retry-After``.
+        dataset: the data set.
     """
 
     def __init__(self, url: str, key: Key, http: Http, dataset: CamsDataset) -> None:
@@ -94,7 +93,7 @@ class Ads:
 
         self._url, self._key, self._http = url, key, http
         self._dataset = dataset
-        # The client asks for news when it is made: without a way to any server it does not.
+        # The client requests service news on construction, unless its server is unreachable.
         nowhere = requests.Session()
         nowhere.adapters.clear()
         with warnings.catch_warnings():
@@ -112,7 +111,7 @@ class Ads:
         self._client.session = http.session
 
     def costs(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return what the service says a request costs: ``cost``, ``limit`` and more, as far as it says."""
+        """Return the cost of a request according to the service: ``cost``, ``limit`` and others, if given."""
         return self._ask(
             "the cost of a request",
             lambda: self._client.estimate_costs(self._dataset.name, request),
@@ -129,14 +128,14 @@ class Ads:
         """Return whether a request's result is ready.
 
         Raises:
-            LostError: it has failed, or is no longer known.
+            LostError: the request failed or is no longer known.
         """
         return self._ask(
             what, lambda: bool(self._client.get_remote(number).results_ready)
         )
 
     def result(self, number: str, what: str) -> tuple[str, int]:
-        """Return where a finished request's file is, and how long it is."""
+        """Return the URL and size, bytes, of a finished request's file."""
 
         def ask() -> tuple[str, int]:
             results = self._client.get_results(number)
@@ -174,7 +173,7 @@ class Ads:
         return self._http.call(what, once)
 
     def _refusal(self, response: Any, what: str) -> Exception:
-        """Word an answer that is an error; a service may repeat in its message what it was sent."""
+        """Convert an error response to an exception; its message may echo the request, including the key."""
         status, text = (
             response.status_code,
             _detail(response).replace(self._key.value, "(key)"),
@@ -212,7 +211,7 @@ class Ads:
 
 
 def _detail(response: Any) -> str:
-    """Return what an answer in JSON says is wrong."""
+    """Return the error message of a JSON response."""
     try:
         found = response.json()
     except ValueError:

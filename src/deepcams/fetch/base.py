@@ -1,4 +1,4 @@
-"""What the fetches of all providers share: the records of a folder, many items at once, estimates and summaries."""
+"""Base of the fetches of all providers: records of a folder, parallel downloads, estimates and summaries."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ from deepcams.readers.formats.detect import Kind, kind_of
 Item = TypeVar("Item")
 COMPLETE = "complete"
 STATE = f"{FOLDER}-fetch"
-"""Hidden folder of the records; ``.deepcams`` itself would make the folder an output of deepcams, not an input."""
+"""Hidden folder of the records; ``.deepcams`` would mark the folder as an output of deepcams instead of an input."""
 _ANOTHER = "name another folder"
 
 READING = threading.Lock()
-"""Held while a netCDF or GRIB file is open: their libraries crash when two threads are in them."""
+"""Lock held while a netCDF or GRIB file is open: their libraries are not thread-safe."""
 
 
 def read_alone(read: Callable[[], Item]) -> Item:
-    """Read a file while no other thread reads one, and close it before another may.
+    """Read a file exclusively among threads, and close it before releasing the lock.
 
     Args:
-        read: returns nothing that still refers to the file.
+        read: function that reads; its result must not refer to the open file.
 
     Raises:
-        RetryableError: what is wrong with the file, where a reader refuses it.
+        RetryableError: the file is invalid.
     """
     with READING, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeepcamsNotice)
@@ -76,30 +76,30 @@ def read_alone(read: Callable[[], Item]) -> Item:
             wrong = f"what came is {error.found} instead of {error.expected}"
         except DeepcamsError as error:
             wrong = f"what came cannot be used: {error}"
-        gc.collect()  # the errors' tracebacks hold the file open, in a cycle
+        gc.collect()  # tracebacks keep the file open in a reference cycle
     raise RetryableError(wrong)
 
 
 def kind_at(path: Path) -> Kind | None:
-    """Return what the content of a file is."""
+    """Return the kind of a file's content."""
     with path.open("rb") as file:
         return kind_of(file.read(1024))
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key and where it was found; its text never shows.
+    """An API key and its origin; the key is never displayed.
 
     Attributes:
         value: the key.
-        found: the variable or file.
+        found: environment variable or file that holds it.
     """
 
     value: str = field(repr=False)
     found: str
 
     def __post_init__(self) -> None:
-        # The libraries below would repeat such a key in their messages.
+        # The underlying libraries would quote such a key in their messages.
         if (
             not self.value.isascii()
             or not self.value.isprintable()
@@ -127,14 +127,14 @@ class Summary:
 
     Attributes:
         where: the folder or store.
-        what: items in words (``months``, ``hours``, ``locations``).
-        total: items that were asked for.
-        fetched: items that this run completed.
-        kept: items that were complete before.
+        what: name of the items (``months``, ``hours``, ``locations``).
+        total: number of requested items.
+        fetched: number of items completed by this run.
+        kept: number of items complete before.
         absent: items that the service does not have.
-        bytes: that came in this run.
-        seconds: how long it took.
-        notes: anything else worth a line.
+        bytes: number of bytes received in this run.
+        seconds: duration.
+        notes: further remarks, a line each.
     """
 
     where: str
@@ -175,13 +175,13 @@ def first_few(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a fetch would do, for ``--dry-run``.
+    """The expected work of a fetch, for ``--dry-run``.
 
     Attributes:
         where: folder or store.
-        words: what would be asked for, a line each.
-        bytes: that would be written (about); ``None`` where that cannot be known.
-        free: on the disk.
+        words: description of the requests, a line each.
+        bytes: approximate number of bytes to be written; ``None`` if unknown.
+        free: free bytes on the disk.
     """
 
     where: str
@@ -205,15 +205,15 @@ class Fetch(ABC, Generic[Request]):
     """A fetch from one provider into one folder.
 
     Args:
-        request: what is wanted.
-        endpoints: where from.
-        policy: of the retries.
-        progress: called with the stage, the items done and the items there are.
-        environment: where keys are looked for; default the process's own.
+        request: what to fetch.
+        endpoints: addresses of the services.
+        policy: retry policy.
+        progress: called with the stage, the number of items done and the total.
+        environment: environment variables searched for keys (default: those of the process).
 
     Attributes:
-        bytes: that have come so far.
-        records: of the finished items, each with its file's name, length and digest.
+        bytes: number of bytes received so far.
+        records: records of the finished items, each with its file's name, size and digest.
     """
 
     request: Request
@@ -232,10 +232,10 @@ class Fetch(ABC, Generic[Request]):
     @property
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What must be the same for all items of the folder."""
+        """Return the settings that must be the same for all items of the folder."""
 
     def check(self) -> None:
-        """Refuse what could not come to an end, before anything is asked or written."""
+        """Refuse a request that cannot be completed, before anything is requested or written."""
         for place in self.records.lock.parents:
             with os_errors_explained(place):
                 wrong = place.exists() and not place.is_dir()
@@ -249,10 +249,10 @@ class Fetch(ABC, Generic[Request]):
 
     def check_access(self) -> None:
         """Refuse a run that lacks a key, before anything is written."""
-        return  # most need none
+        return  # most services need no key
 
     def estimate(self) -> Estimate:
-        """Return what :meth:`run` would do; nothing is written.
+        """Estimate the work of :meth:`run`; nothing is written.
 
         Raises:
             InputError, OutputError: see :meth:`run`.
@@ -267,9 +267,9 @@ class Fetch(ABC, Generic[Request]):
         """Fetch what is missing.
 
         Raises:
-            MissingExtraError: without the extra [fetch].
-            FetchError: no key, no licence, or items that could not be fetched; all others are complete.
-            OutputError: the folder holds something else, another process writes to it, or it cannot be written.
+            MissingExtraError: the extra [fetch] is not installed.
+            FetchError: the key or licence is missing, or some items could not be fetched; all others are complete.
+            OutputError: the folder has other contents, another process writes to it, or it cannot be written.
         """
         began = clock.perf_counter()
         require("fetch", "deepcams fetch")
@@ -286,15 +286,15 @@ class Fetch(ABC, Generic[Request]):
 
     @abstractmethod
     def _fetch(self) -> Summary:
-        """Fetch what is missing, while no other process writes to the folder."""
+        """Fetch what is missing; called with the folder locked."""
 
     def came(self, count: int) -> None:
-        """Count bytes that have come, in any thread."""
+        """Count received bytes, in any thread."""
         with self._counting:
             self.bytes += count
 
     def complete(self, item: str) -> bool:
-        """Return whether an item is finished and its file, if it has one, has its full length."""
+        """Return whether an item is finished and its file, if it has one, has its full size."""
         record = self.records.get(item)
         return record is not None and is_complete(record, self.folder)
 
@@ -303,7 +303,7 @@ class Fetch(ABC, Generic[Request]):
         self.records.put(Record(item, digest=digest, facts={"state": state, **facts}))
 
     def finish(self, item: str, partial: Path, final: Path, **facts: Any) -> None:
-        """Give a verified file its name, for good, and record it."""
+        """Rename a verified file to its final name, flushed to disk, and record it."""
         digest, length = file_digest(partial), partial.stat().st_size
         with os_errors_explained(final):
             sync(partial)
@@ -317,19 +317,19 @@ class Fetch(ABC, Generic[Request]):
         at_once: int,
         tell: Callable[[int], None],
     ) -> list[FetchError]:
-        """Do something with each item; one item's failure is not the others'.
+        """Process items in parallel; a failed item does not stop the others.
 
         Args:
-            items: in the order in which they are begun.
-            do: raises FetchError where the item failed.
-            at_once: how many threads.
-            tell: called a few times a second with the number of items done.
+            items: items in the order in which they are started.
+            do: function that processes an item; raises FetchError if the item fails.
+            at_once: number of threads.
+            tell: called a few times per second with the number of items done.
 
         Returns:
             the failures.
 
         Raises:
-            RefusedError, UnreachableError, OutputError: at once, for the other items would fail too.
+            RefusedError, UnreachableError, OutputError: immediately, because the other items would fail, too.
         """
         failures: list[FetchError] = []
         waiting, running = iter(items), set[Future[None]]()
@@ -357,13 +357,13 @@ class Fetch(ABC, Generic[Request]):
                             raise error
                     tell(done)
             except BaseException:
-                self.policy.stop.set()  # threads end at their next byte or wait
+                self.policy.stop.set()  # threads stop at their next read or wait
                 pool.shutdown(cancel_futures=True)
                 raise
 
 
 def is_complete(record: Record, folder: Path) -> bool:
-    """Return whether a record is of a finished item whose file, if it has one, has its full length."""
+    """Return whether a record is that of a finished item whose file, if any, has its full size."""
     if record.facts.get("state") != COMPLETE:
         return False
     if "file" not in record.facts:
@@ -380,14 +380,14 @@ def _holds_for_all(error: DeepcamsError) -> bool:
 
 
 def raise_failures(failures: Sequence[FetchError], words: str) -> None:
-    """Report in one line what could not be fetched, after all else has been.
+    """Report failed items in one line, after all others were processed.
 
     Args:
-        failures: of single items; where there are none, nothing is raised.
-        words: how many of what.
+        failures: errors of individual items.
+        words: number and name of the failed items.
 
     Raises:
-        FetchError: there are some.
+        FetchError: there are failures.
     """
     if not failures:
         return
@@ -399,13 +399,13 @@ def raise_failures(failures: Sequence[FetchError], words: str) -> None:
 
 
 def answer(ask: Callable[[], Item]) -> tuple[Item | None, str]:
-    """Ask for something that an estimate can do without.
+    """Make a request whose result is optional for an estimate.
 
     Returns:
-        the answer, or why there is none.
+        the result, or ``None`` and the reason for the failure.
 
     Raises:
-        RefusedError: a run would be refused too.
+        RefusedError: the service refuses, as it would refuse a run.
     """
     try:
         return ask(), ""
@@ -416,10 +416,10 @@ def answer(ask: Callable[[], Item]) -> tuple[Item | None, str]:
 
 
 def check_begun(period: Period) -> None:
-    """Refuse a period of which nothing can have been published, and report one that is not over.
+    """Refuse a future period, and issue a notice for one that has not ended yet.
 
     Raises:
-        InputError: it lies in the future.
+        InputError: the period lies in the future.
     """
     now = np.datetime64("now")
     if period.start > now:

@@ -1,4 +1,4 @@
-"""CAMS from the Atmosphere Data Store: a request a month or day, remembered by its id, verified when it comes."""
+"""Fetch of CAMS from the Atmosphere Data Store: one request per month or day, resumed by its id, and verified."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from deepcams.readers.formats.archive import unpack
 from deepcams.readers.formats.detect import DataFile, Kind, kind_of
 
 _SUBMISSIONS = 3
-"""How often a request is submitted that fails at the service."""
+"""Maximum number of submissions of a request that fails at the service."""
 _REQUESTED = "requested"
 _SUFFIX = {"netcdf3": ".nc", "hdf5": ".nc", "grib": ".grib", "zip": ".zip"}
 
@@ -37,14 +37,14 @@ class Cams(Fetch[CamsRequest]):
     """A fetch of CAMS.
 
     Attributes:
-        poll: seconds between the first two questions whether a request is ready, and at most.
+        poll: first and longest interval between status queries of a request, seconds.
     """
 
     poll: tuple[float, float] = (5.0, 60.0)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Provider, variable, box, and the data set where it is not the reanalysis."""
+        """Return provider, variable, box, and the data set if it is not the reanalysis."""
         request = self.request
         box = list(request.bbox) if request.bbox else None
         found = {"provider": "cams", "variable": request.species.name, "bbox": box}
@@ -63,7 +63,7 @@ class Cams(Fetch[CamsRequest]):
         return parts, [part for part in parts if not self.complete(part.item)]
 
     def _estimate(self) -> Estimate:
-        """Ask the service what the first request costs, if there is a key."""
+        """Query the cost of the first request, if there is a key."""
         parts, missing = self._missing()
         frames = sum(part.times.size for part in missing)
         submitted = sum(self._submitted(part) is not None for part in missing)
@@ -88,7 +88,7 @@ class Cams(Fetch[CamsRequest]):
         )
 
     def check(self) -> None:
-        """Refuse what could not come to an end."""
+        """Refuse a request that cannot be completed."""
         super().check()
         self._missing()
 
@@ -132,7 +132,7 @@ class Cams(Fetch[CamsRequest]):
                 self._download(ads, http, number, part)
                 return
             except (LostError, AbsentError) as error:
-                # A result that was thrown away, a job that failed: the request is submitted anew.
+                # The result was deleted or the job failed: submit the request again.
                 self.records.forget(part.item)
                 if submission == _SUBMISSIONS:
                     raise FetchError(f"{error} ({submission} requests)") from error
@@ -168,20 +168,20 @@ class Cams(Fetch[CamsRequest]):
             except RefusedError as error:
                 raise LostError(
                     str(error)
-                ) from error  # the address of a result that has expired
+                ) from error  # the URL of the result has expired
             except AbsentError:
                 raise
             except FetchError:
                 now = ads.result(number, part.words)
                 if now == result:
                     raise
-                result = now  # the service has made the file anew meanwhile
+                result = now  # the service has regenerated the file meanwhile
         final = final.with_name(final.name + _SUFFIX[str(kind_at(partial))])
         self.finish(part.item, partial, final, request=part.request(), id=number)
 
 
 def _bytes(parts: list[Part]) -> float:
-    """Return about how long the files of some parts are: 16 bits a value."""
+    """Estimate the size of the files of some parts: 16 bits per value."""
     values = (
         part.times.size * part.grid.rows * part.grid.columns * part.variables
         for part in parts
@@ -190,10 +190,10 @@ def _bytes(parts: list[Part]) -> float:
 
 
 def verify(path: Path, part: Part) -> None:
-    """Check that a file is what was asked for: content, grid, hours, units, no missing values.
+    """Check a file against its request: content, grid, hours, units, no missing values.
 
     Raises:
-        RetryableError: it is not.
+        RetryableError: the file does not match.
     """
     kind = kind_at(path)
     if kind is None or kind == "zarr":

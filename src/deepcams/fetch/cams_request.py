@@ -1,4 +1,4 @@
-"""What is asked of CAMS: which hours of which species, in which requests."""
+"""Requests to CAMS: hours and species, and their division into requests."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from deepcams.fetch.endpoints import CAMS_DATASETS, CamsDataset
 Box = tuple[float, float, float, float]
 Dataset = Literal["reanalysis", "forecast"]
 _AIR = ("temperature", "surface_pressure")
-"""What makes a density of the air, in the service's words."""
+"""The service's names of the variables that determine the air density."""
 
 
 @dataclass(frozen=True)
 class CamsRequest:
-    """What is wanted of CAMS.
+    """The CAMS data to fetch.
 
     Attributes:
-        period: of the values.
+        period: period of the values.
         out: the folder.
         variable: one of :data:`deepcams.core.species.SPECIES`, by any of its names. Gases are mixing ratios on the
-            lowest model level: the temperature there and the pressure at the surface are asked for with them.
+            lowest model level; the temperature there and the surface pressure are requested with them.
         bbox: W S E N in degrees.
-        per: a request a month, or a day.
-        at_once: requests in flight, 1 to 4.
-        form: what is asked for.
-        dataset: EAC4's analyses every 3 hours, or global forecasts: of each run its first 12 hours, so that there is
-            one value of each hour (of gases every 3 hours), of the shortest lead.
+        per: one request per month or per day.
+        at_once: number of concurrent requests, 1 to 4.
+        form: file format.
+        dataset: EAC4's analyses every 3 hours, or global forecasts: the first 12 hours of each run, so that there is
+            one value per hour (for gases every 3 hours), with the shortest lead time.
     """
 
     period: Period
@@ -53,7 +53,7 @@ class CamsRequest:
         """The variable's species.
 
         Raises:
-            InputError: there is no such variable.
+            InputError: the variable is unknown.
         """
         species = species_of(self.variable)
         if species is None:
@@ -78,10 +78,11 @@ class CamsRequest:
         return globe if self.bbox is None else globe.select(self.bbox, "--bbox")[0]
 
     def parts(self) -> list[Part]:
-        """Return the requests that make it up.
+        """Return the individual requests.
 
         Raises:
-            InputError: no such variable, data set or box, a period that holds no value or begins before the first.
+            InputError: an unknown variable or data set, an invalid box, or a period that holds no value or begins
+                before the first.
         """
         if not 1 <= self.at_once <= 4:
             raise InputError("--at-once", "1 to 4 requests", self.at_once)
@@ -116,14 +117,14 @@ class Part:
 
     @property
     def item(self) -> str:
-        """Its name in the records: a longer part of the same month is another item."""
+        """Name in the records; a longer part of the same month is a different item."""
         return (
             f"{self.species.name} {str(self.times[0])[:13]}..{str(self.times[-1])[:13]}"
         )
 
     @property
     def stem(self) -> str:
-        """The file's name without its ending."""
+        """The file's name without its suffix."""
         begin = np.datetime64(self.name)  # a month or a day
         hours = (begin + 1).astype("datetime64[h]") - begin.astype("datetime64[h]")
         stem = f"cams_{self.of.about.words}_{self.species.name}"
@@ -137,20 +138,20 @@ class Part:
 
     @property
     def words(self) -> str:
-        """What it is called in messages."""
+        """Name in messages."""
         kind = "forecast " if self.of.about.apart else ""
         return f"CAMS {kind}{self.species.name} {self.name}"
 
     @property
     def variables(self) -> int:
-        """How many fields come of each time."""
+        """Number of fields per time."""
         return len(self.request()["variable"])
 
     def request(self) -> dict[str, Any]:
-        """Return the request as the data store wants it."""
+        """Return the request in the data store's form."""
         about, gas = self.of.about, self.species.molar_mass is not None
         days = np.unique(self.times.astype("datetime64[D]"))
-        # a period that begins within a day is asked for by whole days
+        # a period that begins within a day is requested in whole days
         hours = np.arange(0, 24, self.of.every)
         if days.size == 1:
             hours = (self.times - days[0]) // HOUR

@@ -1,4 +1,4 @@
-"""HTTP: one session a service, with retries; files are resumed by range, and are whole or not there."""
+"""HTTP downloads: one session per service, with retries; files are resumed by range and appear only when complete."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ _PIECE = 1 << 20
 
 
 class _WaitTooLongError(Exception):
-    """The server asks to wait longer than the policy allows."""
+    """The server requests a longer wait than the policy allows."""
 
 
 def free_space(folder: Path) -> float:
-    """Return the free bytes where a folder is or will be."""
+    """Return the free bytes on the disk of a folder, which need not exist yet."""
     while not folder.exists():
         folder = folder.absolute().parent
     return float(shutil.disk_usage(folder).free)
 
 
 def check_space(folder: Path, needed: float) -> None:
-    """Refuse to begin what does not fit on the disk.
+    """Refuse to start a download that does not fit on the disk.
 
     Raises:
-        OutputError: it does not.
+        OutputError: the disk has too little free space.
     """
     free = free_space(folder)
     if needed > free:
@@ -68,19 +68,19 @@ def check_space(folder: Path, needed: float) -> None:
 
 
 def partial_of(final: Path) -> Path:
-    """Return the hidden name that a file has while it is not complete and verified."""
+    """Return the hidden name of a file that is not yet complete and verified."""
     return final.with_name(f".{final.name}{UNFINISHED}")
 
 
 class Http:
-    """Requests to one service, over one pool of connections; safe to use from several threads.
+    """Requests to one service over one connection pool; thread-safe.
 
-    Statuses, refused connections and ``Retry-After`` are the session's own retries (urllib3); a body that breaks or
-    has the wrong content is asked for again by :meth:`call`.
+    The session (urllib3) retries after error statuses and refused connections, and obeys ``Retry-After``; a broken or
+    invalid response body is requested again by :meth:`call`.
 
     Args:
-        policy: of the retries.
-        connections: at most so many at once.
+        policy: retry policy.
+        connections: maximum number of connections.
     """
 
     def __init__(self, policy: RetryPolicy, connections: int = 4) -> None:
@@ -90,7 +90,7 @@ class Http:
         pause = self._pause
 
         class Retries(urllib3.Retry):
-            """urllib3's retries with our waits: a stop ends them, and ``Retry-After`` has a limit."""
+            """urllib3's retries with waits that can be stopped, and a limit for ``Retry-After``."""
 
             def sleep(self, response: Any = None) -> None:
                 pause(self, response)
@@ -110,7 +110,7 @@ class Http:
         self.session.mount("http://", adapter)
         self.session.mount("https://", adapter)
         self.session.headers["Accept-Encoding"] = "identity"
-        # Threads share the session, so no answer changes it; this also keeps ~/.netrc out.
+        # Threads share the session, so responses must not change it; this also ignores ~/.netrc.
         self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self.session.auth = self._prepare
 
@@ -121,7 +121,7 @@ class Http:
         self.session.close()
 
     def _prepare(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Say who asks, in every request and every client that uses the session."""
+        """Set the user agent in every request, including those of clients that use the session."""
         request.headers["User-Agent"] = USER_AGENT
         self.wait_until_quiet()
         return request
@@ -140,10 +140,10 @@ class Http:
         self.wait_until_quiet()
 
     def wait_until_quiet(self) -> None:
-        """Wait as long as any answer of the service asked to: it holds for all requests.
+        """Wait as long as any response of the service requested; this applies to all requests.
 
         Raises:
-            StoppedError: the run is to end.
+            StoppedError: the run is to stop.
         """
         self.policy.check()
         seconds = self._quiet_until - self.policy.clock()
@@ -153,14 +153,14 @@ class Http:
             self.policy.wait(seconds)
 
     def call(self, what: str, do: Callable[[], T]) -> T:
-        """Call a function that uses the session, until it succeeds.
+        """Call a function that uses the session, with retries.
 
         Args:
-            what: what is fetched, for messages.
-            do: raises :class:`RetryableError` where the content is not what it should be.
+            what: name of the item in messages.
+            do: function that raises :class:`RetryableError` if the content is invalid.
 
         Raises:
-            FetchError: in one line, without an address or a key; see :class:`RetryPolicy`.
+            FetchError: all tries failed (see :class:`RetryPolicy`); the message holds no address or key.
         """
 
         def once() -> T:
@@ -175,7 +175,7 @@ class Http:
         return self.policy.call(what, once)
 
     def _explained(self, error: Exception, what: str) -> Exception:
-        """Tell apart what the session has tried often enough, and a body that broke."""
+        """Distinguish errors after the session's own retries from a broken response body, which may be retried."""
         end = next(
             (cause for cause in error.args if isinstance(cause, MaxRetryError)), None
         )
@@ -196,7 +196,7 @@ class Http:
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
     ) -> Iterator[requests.Response]:
-        """Give an answer whose body has not been read yet; used within :meth:`call`.
+        """Yield a response whose body has not been read yet; used within :meth:`call`.
 
         Raises:
             AbsentError, RefusedError, FetchError: the status is an error.
@@ -224,11 +224,11 @@ class Http:
             yield response
 
     def size(self, url: str, what: str) -> int | None:
-        """Return how long a file is, if the server says so.
+        """Return the size of a file in bytes, if the server gives it.
 
         Raises:
-            AbsentError: the server does not have it.
-            FetchError: it does not answer.
+            AbsentError: the server does not have the file.
+            FetchError: the server does not answer.
         """
 
         def ask() -> int | None:
@@ -244,13 +244,13 @@ class Http:
         check: Callable[[bytes], T],
         headers: Mapping[str, str] | None = None,
     ) -> T:
-        """Return a short answer, as a check makes it out; a packed one stays as it is.
+        """Return a short response, processed by ``check``; compressed content is not decoded.
 
         Args:
-            url: where it is.
-            what: what it is, for messages.
-            check: raises :class:`RetryableError` where the content is not what it should be.
-            headers: further ones.
+            url: address.
+            what: name of the item in messages.
+            check: function that validates and converts the content; raises :class:`RetryableError` if invalid.
+            headers: additional request headers.
 
         Raises:
             AbsentError, FetchError: see :meth:`size`.
@@ -278,23 +278,23 @@ class Http:
         expected: int | None = None,
         came: Callable[[int], None] = lambda count: None,
     ) -> Path:
-        """Download a file to :func:`partial_of` its final name, going on with what is there, and verify it.
+        """Download a file to :func:`partial_of` its final name, resuming a partial download, and verify it.
 
         Args:
-            url: where it is.
-            final: its name in the end.
-            what: what it is, for messages.
-            verify: raises :class:`RetryableError` (with the reason) where the content is not what it should be.
-            expected: its length, where that is known beforehand.
-            came: called with the number of bytes that have come.
+            url: address.
+            final: final name.
+            what: name of the item in messages.
+            verify: function that raises :class:`RetryableError` (with the reason) if the content is invalid.
+            expected: size in bytes, if known beforehand.
+            came: called with the number of bytes received.
 
         Returns:
             the verified partial file.
 
         Raises:
-            AbsentError: the server does not have it.
-            FetchError: it did not come whole, or never verified.
-            OutputError: it cannot be written.
+            AbsentError: the server does not have the file.
+            FetchError: the download was never complete or valid.
+            OutputError: the file cannot be written.
         """
         transfer = _Transfer(self, url, partial_of(final), expected, came)
 
@@ -316,7 +316,7 @@ class Http:
             except (AbsentError, RefusedError, UnreachableError):
                 raise
             except FetchError:
-                # A connection that breaks again and again but brings new bytes gets there in the end.
+                # Tries that add new bytes do not count: repeated interruptions still make progress.
                 if transfer.came_before() <= before:
                     raise
                 continue
@@ -325,7 +325,7 @@ class Http:
 
 
 class _Transfer:
-    """One file's partial download, and the note of which version of which file it is a part of."""
+    """One file's partial download, and a note of the URL and version that it belongs to."""
 
     def __init__(
         self,
@@ -340,27 +340,27 @@ class _Transfer:
         self.expected, self.came = expected, came
 
     def came_before(self) -> int:
-        """Return the bytes that are there."""
+        """Return the number of bytes already received."""
         try:
             return self.partial.stat().st_size
         except OSError:
             return 0
 
     def drop(self) -> None:
-        """Begin anew next time."""
+        """Discard the partial file, so that the next try starts from the beginning."""
         for path in (self.partial, self.about):
             path.unlink(missing_ok=True)
 
     def stream(self, what: str) -> None:
-        """Bring what is missing of the file.
+        """Download the missing part of the file.
 
         Raises:
-            RetryableError: not all of it came, or it is another version than before.
+            RetryableError: the download is incomplete, or the version on the server has changed.
         """
         known = self._known()
         have = self.came_before() if known else 0
         if have and have == known["length"]:
-            return  # it came whole before a stop
+            return  # already complete
         headers = (
             {"Range": f"bytes={have}-", "If-Range": known["validator"]} if have else {}
         )
@@ -394,7 +394,7 @@ class _Transfer:
         return known if same else {}
 
     def _remember(self, response: requests.Response, whole: int | None) -> None:
-        """Note what is needed to go on: only the same version of the same file may be continued."""
+        """Record what is needed to resume: only the same version of the same file may be continued."""
         tag = response.headers.get("ETag", "")
         if not tag or tag.startswith("W/"):
             tag = response.headers.get("Last-Modified", "")
@@ -419,7 +419,7 @@ class _Transfer:
             file.truncate(start)
             file.seek(start)
             try:
-                # As it comes: nothing that came is lost in a buffer.
+                # Unbuffered, so that no received bytes are lost.
                 while piece := response.raw.read1(_PIECE):
                     file.write(piece)
                     file.flush()
@@ -448,7 +448,7 @@ def _length(response: requests.Response) -> int | None:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the system's words for an error of a connection, or its kind; never an address."""
+    """Return the system's message for a connection error, or its kind; never an address."""
     cause: BaseException | None = error
     while cause is not None:
         if "Timeout" in type(cause).__name__:
@@ -463,6 +463,6 @@ def _reason(error: BaseException) -> str:
 
 
 def found_in(path: Path) -> str:
-    """Return in words what a file that is no data looks like."""
+    """Describe the content of a file that is not data."""
     with path.open("rb") as file:
         return looks_like(file.read(1024))

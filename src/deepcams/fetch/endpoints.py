@@ -1,7 +1,7 @@
-"""Everything that names a service of others: addresses, data sets, paths, and how politely they are asked.
+"""Definitions of external services: addresses, data sets, paths, and the user agent.
 
-It was written from public material and not tried against the live services: when one of them changes a name, it is
-changed here (or in the settings file), and nowhere else.
+They were written from public documentation and not tried against the live services. A name that a service changes is
+to be changed here (or in the settings file) only.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from deepcams._version import __version__
 from deepcams.core.errors import InputError, choose
 
 USER_AGENT = f"deepcams/{__version__} (research data download; one request at a time per connection)"
-"""Who asks, in every request that is made."""
+"""User agent of every request."""
 
 
 @dataclass(frozen=True)
 class CamsDataset:
-    """A data set of CAMS at the Atmosphere Data Store, as requests name and divide it.
+    """A CAMS data set at the Atmosphere Data Store.
 
     Attributes:
-        name: the service's.
-        words: ours in file names and messages.
-        step: of its grid, degrees.
-        first: first day; of gases, which are on model levels, the second.
-        every: hours from one value to the next; of gases the second.
-        level: model level next to the ground, on which gases and their temperature are.
-        apart: hours from one run of a forecast to the next; 0: analyses.
+        name: the service's name.
+        words: name in file names and messages.
+        step: grid step, degrees.
+        first: first day of particles, and of gases, which are on model levels.
+        every: hours between values of particles, and of gases.
+        level: lowest model level, which holds gases and their temperature.
+        apart: hours between forecast runs; 0: analyses.
     """
 
     name: str
@@ -45,12 +45,12 @@ class CamsDataset:
 
     @property
     def page(self) -> str:
-        """Where its licence is accepted."""
+        """Web page on which its licence is accepted."""
         return f"https://ads.atmosphere.copernicus.eu/datasets/{self.name}"
 
     @property
     def frames(self) -> str:
-        """What its values are called."""
+        """Name of its values, plural."""
         return "forecast hours" if self.apart else "analyses"
 
 
@@ -67,7 +67,7 @@ CAMS_DATASETS = {
         "cams-global-atmospheric-composition-forecasts",
         "forecast",
         step=0.4,
-        # before 9 July 2019 its lowest model level was another one
+        # before 9 July 2019 the number of its lowest model level was different
         first=("2015-01-01", "2019-07-10"),
         every=(1, 3),
         level="137",
@@ -77,27 +77,27 @@ CAMS_DATASETS = {
 ADS_PROFILE = "https://ads.atmosphere.copernicus.eu/profile"
 OPENAQ_PROFILE = "https://explore.openaq.org/account"
 OPENAQ_PM25 = 2
-"""OpenAQ's number of PM2.5."""
+"""OpenAQ's parameter number of PM2.5."""
 OPENAQ_REGION = "us-east-1"
 OPENAQ_PREFIX = "records/csv.gz/"
 GEOS_CF_SPANS = {1: ("2018-01-01", "2026-01-02"), 2: ("2025-08-04", "")}
-"""First and last day of each version; an empty one is not over."""
+"""First and last day of each version; an empty last day: ongoing."""
 GEOS_CF_KINDS = {1: ("das", "ana"), 2: ("",)}
-"""Folders of version 1 that have been seen; the one that answers is kept to."""
+"""Known folder kinds by version; the first one that has a file is used from then on."""
 OPENDAP_ORIGIN = np.datetime64("2018-01-01T00:30", "ns")
-"""The stamp of hour 0 of the OPeNDAP record; its own time axis cannot be used."""
+"""Time of hour 0 of the OPeNDAP record, whose own time axis is unusable."""
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where each service is.
+    """Addresses of the services.
 
     Attributes:
-        ads: Atmosphere Data Store, the API's root.
-        geos_cf_v1, geos_cf_v2: roots of the folders with one file an hour.
+        ads: Atmosphere Data Store, root of the API.
+        geos_cf_v1, geos_cf_v2: roots of the folders with one file per hour.
         geos_cf_opendap: version 1 as one long record.
         openaq_archive: ``s3://BUCKET``, or ``http(s)://HOST/BUCKET`` for any other S3 service.
-        openaq_api: the API's root, version included.
+        openaq_api: root of the API, including the version.
     """
 
     ads: str = "https://ads.atmosphere.copernicus.eu/api"
@@ -116,15 +116,15 @@ class Endpoints:
         environment: Mapping[str, str] | None = None,
         home: Path | None = None,
     ) -> Endpoints:
-        """Find the endpoints: options count before the environment, and that before the settings file.
+        """Determine the endpoints: options take precedence over the environment, which does over the settings file.
 
         Args:
             given: ``NAME=URL`` each, NAME one of the attributes.
             environment: ``DEEPCAMS_ENDPOINT_ADS`` and so on; ``DEEPCAMS_ENDPOINTS`` names the settings file.
-            home: where ``.config/deepcams/endpoints.yaml`` is looked for.
+            home: folder searched for ``.config/deepcams/endpoints.yaml``.
 
         Raises:
-            InputError: an unknown name, or no URL.
+            InputError: a name is unknown, or a value is not a URL.
         """
         environment = os.environ if environment is None else environment
         names = [field.name for field in fields(cls)]
@@ -148,7 +148,7 @@ class Endpoints:
         for name, value in found.items():
             try:
                 parts = urlsplit(value)
-            except ValueError:  # of brackets that hold no address
+            except ValueError:  # brackets without an address
                 parts = urlsplit("")
             if parts.scheme not in ("http", "https", "s3") or not parts.netloc:
                 raise InputError(
@@ -200,7 +200,7 @@ def geos_cf_file(version: int, time: np.datetime64) -> str:
 def geos_cf_url(
     endpoints: Endpoints, version: int, time: np.datetime64, kind: str
 ) -> str:
-    """Return where that file is; ``kind`` is one of :data:`GEOS_CF_KINDS`."""
+    """Return the URL of that file; ``kind`` is one of :data:`GEOS_CF_KINDS`."""
     root = endpoints.geos_cf_v1 if version == 1 else endpoints.geos_cf_v2
     year, month, day = str(time.astype("datetime64[D]")).split("-")
     folders = [
@@ -210,12 +210,12 @@ def geos_cf_url(
 
 
 def geos_cf_variable(version: int) -> str:
-    """Return what the files call PM2.5."""
+    """Return the name of PM2.5 in the files."""
     return "PM25_RH35_GCC" if version == 1 else "PM25_RH35"
 
 
 def openaq_prefix(location: int, year: int | None = None) -> str:
-    """Return the prefix of a location's objects (of a year) in the archive."""
+    """Return the key prefix of a location's objects (optionally of one year) in the archive."""
     return f"{OPENAQ_PREFIX}locationid={location}/" + (
         f"year={year}/" if year is not None else ""
     )

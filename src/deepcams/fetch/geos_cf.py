@@ -1,7 +1,7 @@
-"""GEOS-CF into a folder: one file an hour over HTTPS, or PM2.5 alone over OPeNDAP.
+"""Fetch of GEOS-CF into a folder: one file per hour over HTTPS, or only PM2.5 over OPeNDAP.
 
-The OPeNDAP record's own time axis is broken (no calendar, corrupt values), so hours are counted from its known
-beginning. It is asked for a day of hours at a time, one request after another.
+The time axis of the OPeNDAP record is broken (no calendar, corrupt values), so hours are counted from its known start.
+It is requested one day at a time, sequentially.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ from deepcams.readers.geos_cf import TITLE
 Box = tuple[float, float, float, float]
 
 _CHECKING = 4
-"""Files that are verified while as many as wanted come."""
+"""Number of additional threads, so that files are verified while others are downloaded."""
 _ABSENT = "absent"
 _GLOBE_BYTES = {"https": 20e6, "opendap": 2.2e6}
-"""About how long an hour's file of the globe is: five species; PM2.5 alone."""
+"""Approximate size of an hour's global file, bytes: five species (HTTPS), only PM2.5 (OPeNDAP)."""
 
 
 @dataclass(frozen=True)
 class GeosCfRequest:
-    """What is wanted of GEOS-CF.
+    """The GEOS-CF data to fetch.
 
     Attributes:
-        period: of the hours' middles (HH:30).
+        period: period of the mid-hours (HH:30).
         out: a folder.
         version: 1 or 2; never mixed in one folder.
         bbox: W S E N in degrees; only PM2.5 inside it is kept.
         via: HTTPS files, or OPeNDAP (version 1 only).
-        at_once: connections.
+        at_once: number of connections.
     """
 
     period: Period
@@ -72,7 +72,7 @@ class GeosCfRequest:
         """Return all stamps, ``datetime64[ns]``.
 
         Raises:
-            InputError: the version does not cover the period, or it holds no HH:30.
+            InputError: the version does not cover the period, or the period holds no HH:30.
         """
         if self.version not in GEOS_CF_SPANS:
             raise InputError("--version", "1 or 2", self.version)
@@ -100,7 +100,7 @@ class GeosCfRequest:
 
     @property
     def hour_bytes(self) -> float:
-        """About how long an hour's file is."""
+        """Approximate size of an hour's file, bytes."""
         if self.bbox is None:
             return _GLOBE_BYTES[self.via]
         part = Grid.globe(STEP).select(self.bbox, "--bbox")[0]
@@ -118,7 +118,7 @@ class GeosCf(Fetch[GeosCfRequest]):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Provider, version and box."""
+        """Return provider, version and box."""
         box = list(self.request.bbox) if self.request.bbox else None
         return {"provider": "geos-cf", "version": self.request.version, "bbox": box}
 
@@ -129,12 +129,12 @@ class GeosCf(Fetch[GeosCfRequest]):
         ]
 
     def check(self) -> None:
-        """Refuse what could not come to an end."""
+        """Refuse a request that cannot be completed."""
         super().check()
         self.request.hours()
 
     def _estimate(self) -> Estimate:
-        """Ask for the length of the first missing file, where that is what will be kept."""
+        """Query the size of the first missing file, if files are kept whole."""
         request, missing = self.request, self.missing()
         each, judged = request.hour_bytes, "as a rule"
         if request.via == "https" and request.bbox is None and missing:
@@ -175,7 +175,7 @@ class GeosCf(Fetch[GeosCfRequest]):
         return None
 
     def _urls(self, time: np.datetime64) -> Iterator[tuple[str, str]]:
-        """Give the folders where an hour may be with its address, the one that has answered before first."""
+        """Yield the possible folder kinds of an hour with its URL, the one that answered before first."""
         version = self.request.version
         for kind in sorted(GEOS_CF_KINDS[version], key=lambda kind: kind != self._kind):
             yield kind, geos_cf_url(self.endpoints, version, time, kind)
@@ -210,7 +210,7 @@ class GeosCf(Fetch[GeosCfRequest]):
         )
 
     def _one(self, http: Http, time: np.datetime64, absent: list[str]) -> None:
-        # Until it is known which folder answers, one hour at a time tries them.
+        # Until it is known which folder has the files, hours are tried one at a time.
         with self._probing if self._kind is None else nullcontext():
             found = self._download(http, time)
         if found is None:
@@ -230,7 +230,7 @@ class GeosCf(Fetch[GeosCfRequest]):
         absent.append(hour_name(time))
 
     def _download(self, http: Http, time: np.datetime64) -> tuple[Path, str] | None:
-        """Return an hour's verified partial file and where it was; ``None`` where the server does not have it."""
+        """Return an hour's verified partial file and its folder kind, or ``None`` if the server does not have it."""
         version = self.request.version
         final = self.request.out / geos_cf_file(version, time)
         for kind, url in self._urls(time):
@@ -249,7 +249,7 @@ class GeosCf(Fetch[GeosCfRequest]):
         return None
 
     def _verify(self, path: Path, time: np.datetime64) -> None:
-        """Check an hour's file, and that its grid is that of the other hours."""
+        """Check an hour's file, and that its grid equals that of the other hours."""
         grid = read_hour(path, time, self.request.version).grid
         with self._lock:
             if self._grid is None:
@@ -266,7 +266,7 @@ class GeosCf(Fetch[GeosCfRequest]):
         return None
 
     def _cut(self, partial: Path, time: np.datetime64) -> None:
-        """Replace a file by the part of it that is in the box."""
+        """Crop a file to the box."""
         assert self.request.bbox is not None
         whole = read_hour(partial, time, self.request.version)
         grid, rows, columns = whole.grid.select(self.request.bbox, "--bbox")

@@ -1,4 +1,4 @@
-"""Files of one GEOS-CF hour: their names, reading and checking them, writing a cut."""
+"""Hourly GEOS-CF files: names, reading and checking, writing of a cropped file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.geos_cf import TITLE, open_geos_cf_files
 
 STEP = 0.25
-"""Degrees of its grid."""
+"""Grid step of GEOS-CF, degrees."""
 
 
 def hour_name(time: np.datetime64) -> str:
@@ -43,9 +43,9 @@ class Hour(NamedTuple):
     """The PM2.5 of one hour's file.
 
     Attributes:
-        values: (rows, columns), float32, ug m-3, NaN where there are none.
-        grid: of the values.
-        source: where they come from, in words.
+        values: (rows, columns), float32, ug m-3, NaN where missing.
+        grid: grid of the values.
+        source: description of their origin.
     """
 
     values: np.ndarray
@@ -54,10 +54,10 @@ class Hour(NamedTuple):
 
 
 def read_hour(path: Path, time: np.datetime64, version: int) -> Hour:
-    """Read one hour's file to its last byte.
+    """Read one hour's file completely.
 
     Raises:
-        RetryableError: the file is no data, damaged, of another hour, version or step, or holds no values.
+        RetryableError: the file is not data, is damaged, has another hour, version or grid step, or has no values.
     """
     kind = kind_at(path)
     if kind not in ("hdf5", "netcdf3"):
@@ -93,13 +93,13 @@ def write_hour(
     Args:
         path: the file.
         values: (rows, columns), float32, ug m-3, north first; NaN is missing.
-        grid: of the values.
+        grid: grid of the values.
         time: the stamp (HH:30).
-        version: of GEOS-CF.
-        source: where the values come from, in words.
+        version: version of GEOS-CF.
+        source: description of the origin of the values.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     name = geos_cf_variable(version)
     about = {"long_name": "PM2.5 at 35 % relative humidity", "units": "ug m-3"}

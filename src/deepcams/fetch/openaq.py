@@ -1,7 +1,7 @@
-"""OpenAQ's open archive: a location's days are listed, read and joined into one Parquet file a year.
+"""Fetch of OpenAQ's open archive: a location's days are listed, read and joined into one Parquet file per year.
 
-The archive is an S3 bucket of millions of tiny objects, read without a key. With a key the locations come from
-OpenAQ's API (version 3), with their grade.
+The archive is an S3 bucket with millions of small objects, readable without a key. With a key the locations come from
+OpenAQ's API (version 3), with their grade (monitor or sensor).
 """
 
 from __future__ import annotations
@@ -51,29 +51,29 @@ from deepcams.stations.archive.metadata import countries_of
 
 T = TypeVar("T")
 STATIONS = "stations.json"
-"""The file with what is known of the locations: what ``deepcams validate --metadata`` reads."""
+"""File with the metadata of the locations, read by ``deepcams validate --metadata``."""
 KEY_VARIABLE = "OPENAQ_API_KEY"
 _PARTS = ".parts"
 _PAGE = 1000
 _OUTSIDE = "outside"
 _OBJECT_BYTES = 1e3
-"""About how long an object is: a location's day of hourly values, compressed."""
+"""Approximate size of an object, bytes: a location's day of hourly values, compressed."""
 _SPARE = 1e9
-"""Bytes that must be free before anything is begun: sizes are known only when each location is listed."""
+"""Minimum free space at the start, bytes: sizes are known only after each location is listed."""
 
 
 @dataclass(frozen=True)
 class OpenaqRequest:
-    """What is wanted of OpenAQ.
+    """The OpenAQ data to fetch.
 
     Attributes:
-        period: of the observations.
+        period: period of the observations.
         out: the folder.
         bbox: W S E N in degrees.
-        country: two letters (ISO 3166).
-        locations: only these numbers.
-        parameter: what the archive calls the species.
-        at_once: objects in flight.
+        country: two-letter code (ISO 3166).
+        locations: only these location numbers.
+        parameter: the archive's name of the species.
+        at_once: number of concurrent downloads.
     """
 
     period: Period
@@ -91,10 +91,10 @@ class OpenaqRequest:
         return first, last
 
     def check(self) -> None:
-        """Refuse what cannot be meant.
+        """Refuse invalid requests.
 
         Raises:
-            InputError: no box, country, location or parameter, or a number of connections that is none.
+            InputError: an invalid box, country, location, parameter or number of connections.
         """
         if self.bbox is not None:
             Box.checked(self.bbox, "--bbox")
@@ -114,17 +114,17 @@ class OpenaqRequest:
 def list_locations(
     url: str, key: Key, box: Box | None, country: str | None, policy: RetryPolicy
 ) -> list[dict[str, Any]]:
-    """Ask OpenAQ's API for all locations with a sensor for PM2.5.
+    """List all locations with a sensor for PM2.5 from OpenAQ's API.
 
     Args:
-        url: the API's root.
-        key: to it.
-        box: only locations in it.
-        country: two letters.
-        policy: of the retries; an allowance of requests that is used up is one.
+        url: root URL of the API.
+        key: key of the API.
+        box: only locations in this box.
+        country: two-letter code.
+        policy: retry policy; also applies when the request quota is used up.
 
     Returns:
-        what the API says of each, in the order of their numbers.
+        the API's entry of each location, sorted by number.
 
     Raises:
         FetchError: the key is not accepted, or the service does not answer.
@@ -159,7 +159,7 @@ def list_locations(
 
 
 def _read_locations(text: bytes) -> list[dict[str, Any]]:
-    """Return the locations of an answer, as the API gives them."""
+    """Parse the locations of an API response."""
     try:
         found = from_json(text)["results"]
         return [{**one, "id": int(one["id"])} for one in found]
@@ -169,7 +169,7 @@ def _read_locations(text: bytes) -> list[dict[str, Any]]:
 
 
 class _Item(NamedTuple):
-    """A location's local days that one year's file takes."""
+    """The local days of a location that go into one year's file."""
 
     location: int
     first: date
@@ -178,12 +178,12 @@ class _Item(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name in the records, and its part's."""
+        """Name in the records, and of its part file."""
         return f"{self.location}_{self.first:%Y%m%d}_{self.last:%Y%m%d}_{self.year}"
 
     @classmethod
     def of(cls, name: str) -> _Item | None:
-        """Read a name; ``None`` where it is another record's."""
+        """Parse a name; return ``None`` if it belongs to another kind of record."""
         match = re.fullmatch(r"(\d+)_(\d{8})_(\d{8})_(\d+)", name)
         if match is None:
             return None
@@ -216,7 +216,7 @@ class Openaq(Fetch[OpenaqRequest]):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Provider and parameter."""
+        """Return provider and parameter."""
         return {"provider": "openaq", "parameter": self.request.parameter}
 
     def _with_archive(self, do: Callable[[], T], at_once: int) -> T:
@@ -226,7 +226,7 @@ class Openaq(Fetch[OpenaqRequest]):
             return do()
 
     def _estimate(self) -> Estimate:
-        """Ask for the locations, and list a few of them."""
+        """Query the locations, and list the objects of a few of them."""
         return self._with_archive(self._estimate_of_archive, 4)
 
     def _estimate_of_archive(self) -> Estimate:
@@ -237,7 +237,7 @@ class Openaq(Fetch[OpenaqRequest]):
         )
         found, why = answer(self._locations)
         if found is None:
-            days = (last - first).days + 3  # local days, so one more at either end
+            days = (last - first).days + 3  # local days: one more at either end
             words = [
                 f"number of locations unknown: {why}",
                 f"of each up to {days:,} objects, one a local day",
@@ -317,7 +317,7 @@ class Openaq(Fetch[OpenaqRequest]):
         return summary
 
     def _locations(self) -> tuple[list[int], str, list[dict[str, Any]]]:
-        """Return the numbers to ask for, how they were found out, and what the API says of them."""
+        """Return the location numbers to fetch, a description of their source, and the API's entries."""
         request = self.request
         if request.locations:
             return sorted(set(request.locations)), "as given", []
@@ -332,7 +332,7 @@ class Openaq(Fetch[OpenaqRequest]):
         return self._archive.locations(), words, []
 
     def _save_locations(self, found: list[dict[str, Any]]) -> None:
-        """Add locations to the folder's file of them, as the API answers."""
+        """Add the API's entries to the folder's file of locations."""
         path = self.folder / STATIONS
         known: dict[int, Any] = {}
         with suppress(OSError, ValueError, LookupError, TypeError):
@@ -346,10 +346,10 @@ class Openaq(Fetch[OpenaqRequest]):
             write_atomically(path, text.encode())
 
     def _items(self, numbers: list[int]) -> list[_Item]:
-        """Return what each year's file takes of each location.
+        """Return the items of each location and year.
 
-        A local day may begin up to 14 hours before the UTC day and end 12 hours after it, so one day more is taken at
-        either end of the whole period.
+        A local day may begin up to 14 hours before the UTC day and end up to 12 hours after it, so one more day is
+        included at either end of the whole period.
         """
         first, last = self.request.days()
         items = []
@@ -368,7 +368,7 @@ class Openaq(Fetch[OpenaqRequest]):
         return self.folder / _PARTS / str(item.year) / f"{item.name}.parquet"
 
     def _is_kept(self, item: _Item) -> bool:
-        """Return whether an item is complete, and its rows are in its part or its year's file."""
+        """Return whether an item is complete, with its rows in its part or in its year's file."""
         record = self.records.get(item.name)
         if record is None:
             return self.records.get(self._outside(item.location)) is not None
@@ -377,7 +377,7 @@ class Openaq(Fetch[OpenaqRequest]):
         return self.complete(f"openaq_{item.year}.parquet")
 
     def _days(self, item: _Item) -> list[Day]:
-        """List the objects of an item, without the days that are in some file already, from other periods."""
+        """List the objects of an item, without days that earlier fetches of other periods already include."""
         covered = [other for other in self._kept_items[item.location] if other != item]
         found = []
         for year in range(item.first.year, item.last.year + 1):
@@ -391,7 +391,7 @@ class Openaq(Fetch[OpenaqRequest]):
 
     @cached_property
     def _kept_items(self) -> dict[int, list[_Item]]:
-        """The items of each location that earlier runs completed."""
+        """Return the items of each location completed by earlier runs."""
         kept = defaultdict[int, list[_Item]](list)
         for item in map(_Item.of, self.records.names()):
             if item is not None and self._is_kept(item):
@@ -448,7 +448,7 @@ class Openaq(Fetch[OpenaqRequest]):
         shutil.rmtree(objects)
 
     def _object(self, day: Day, folder: Path) -> bytes:
-        """Return an object: as an earlier run kept it if that is sound, else from the archive."""
+        """Return an object: the copy of an earlier run if it is intact, else from the archive."""
         path = folder / day.name
         with suppress(OSError, RetryableError):
             return day.check(path.read_bytes())
@@ -459,7 +459,7 @@ class Openaq(Fetch[OpenaqRequest]):
         return data
 
     def _must_look(self) -> bool:
-        """Return whether locations must be looked at to know if they are wanted."""
+        """Return whether the data of locations must be read to decide if they are wanted."""
         limited = self._box is not None or self.request.country is not None
         return limited and not self.request.locations and self._key is None
 
@@ -482,7 +482,7 @@ class Openaq(Fetch[OpenaqRequest]):
         )
 
     def _join(self, year: int, summary: Summary) -> None:
-        """Make the year's one file, as far as the year's locations have come."""
+        """Write the year's file from the locations fetched so far."""
         final, parts = (
             self.folder / f"openaq_{year}.parquet",
             self.folder / _PARTS / str(year),

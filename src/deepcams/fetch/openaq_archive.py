@@ -1,4 +1,4 @@
-"""The bucket of OpenAQ's archive: its lists of locations and days, and its objects, checked."""
+"""The bucket of OpenAQ's archive: lists of locations and days, and verified objects."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Day:
     """One object: a location's local day.
 
     Attributes:
-        key: its name in the bucket.
+        key: key in the bucket.
         day: the local day.
-        length: in bytes.
-        tag: the server's mark of its content; in plain objects the MD5.
+        length: size, bytes.
+        tag: ETag; for plain objects the MD5 of the content.
     """
 
     key: str
@@ -56,14 +56,14 @@ class Day:
 
     @property
     def proven(self) -> bool:
-        """Whether the server's mark proves the content."""
+        """Whether the ETag is a checksum of the content."""
         return bool(_MD5.match(self.tag))
 
     def check(self, data: bytes) -> bytes:
-        """Return the object's bytes if they are whole and sound.
+        """Return the object's bytes after checking them.
 
         Raises:
-            RetryableError: they are not.
+            RetryableError: they are incomplete or damaged.
         """
         if len(data) != self.length:
             raise RetryableError(f"{len(data):,} of {self.length:,} bytes came")
@@ -72,7 +72,7 @@ class Day:
         if self.proven:
             if hashlib.md5(data, usedforsecurity=False).hexdigest() != self.tag:
                 raise RetryableError("what came does not have the announced check sum")
-            return data  # if it is damaged in the archive itself, another try does not help
+            return data  # damage in the archive itself is not retried
         try:
             unpacked(data)
         except (zlib.error, EOFError, OSError) as error:
@@ -87,8 +87,8 @@ class Archive:
 
     Args:
         url: ``s3://BUCKET``, or ``http(s)://HOST/BUCKET``.
-        policy: of the retries.
-        at_once: objects in flight.
+        policy: retry policy.
+        at_once: number of concurrent downloads.
     """
 
     def __init__(self, url: str, policy: RetryPolicy, at_once: int) -> None:
@@ -124,10 +124,10 @@ class Archive:
         self._http.session.close()
 
     def locations(self) -> list[int]:
-        """Return the numbers of all locations that the archive has.
+        """Return the numbers of all locations in the archive.
 
         Raises:
-            FetchError: it does not tell.
+            FetchError: the list cannot be read.
         """
         what = "the archive's list of locations"
         _, folders = self._list(OPENAQ_PREFIX, what, "/")
@@ -149,8 +149,8 @@ class Archive:
     ) -> tuple[list[Day], list[str]]:
         """List the objects and folders under a prefix, page by page.
 
-        Lists are read here rather than by obstore, which takes any page (an error's, a portal's) for an empty list: a
-        location's data would be missing, and nobody would know.
+        Lists are parsed here rather than by obstore, which treats any page (an error page, a login portal) as an empty
+        list, so that data would be missing silently.
         """
         days, folders, token = list[Day](), list[str](), ""
         while True:
@@ -167,10 +167,10 @@ class Archive:
                 return days, folders
 
     def read(self, day: Day) -> bytes:
-        """Return an object, whole and sound.
+        """Return a verified object.
 
         Raises:
-            FetchError: it never came so.
+            FetchError: all tries failed.
         """
 
         def once() -> bytes:
@@ -178,7 +178,7 @@ class Archive:
             try:
                 data = bytes(obstore.get(self._store, day.key).bytes())
             except (obstore.exceptions.BaseError, OSError, ValueError):
-                # The quick client hides what the server says: the session asks, waits and words it.
+                # The fast client hides the server's response: the session repeats the request and explains the error.
                 url = f"{self._root}/{quote(day.key, '/=')}"
                 return self._http.read(url, day.name, day.check)
             return day.check(data)
@@ -187,13 +187,13 @@ class Archive:
 
 
 def read_page(text: bytes, prefix: str) -> tuple[list[Day], list[str], str]:
-    """Read a page of a list, as S3 writes them.
+    """Parse a page of an S3 list.
 
     Returns:
-        the days, the folders, and how to ask for the next page (empty: it was the last).
+        the days, the folders, and the token of the next page (empty for the last).
 
     Raises:
-        RetryableError: it is none, or another prefix's.
+        RetryableError: the text is not such a list, or belongs to another prefix.
     """
     space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
     try:
@@ -217,7 +217,7 @@ def read_page(text: bytes, prefix: str) -> tuple[list[Day], list[str], str]:
         if not length.isdigit():
             raise RetryableError("what came is a damaged list")
         if match is not None:
-            with suppress(ValueError):  # no date
+            with suppress(ValueError):  # not a date
                 day = date(int(match[1]), int(match[2]), int(match[3]))
                 days.append(Day(key, day, int(length), tag.strip('"')))
     folders = [

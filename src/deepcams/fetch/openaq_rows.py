@@ -1,4 +1,4 @@
-"""Rows of the objects of OpenAQ's archive, joined into one Parquet file a year."""
+"""Rows of the objects of OpenAQ's archive, joined into one Parquet file per year."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deepcams.core.text import from_json, size
 from deepcams.files.atomic import atomic_path
 
 _DEFLATE_RATIO, _MOST_UNPACKED = 1032, 64 << 20
-"""How often a byte can be repeated by one that is packed, and bytes of an object that are taken."""
+"""Maximum compression ratio of deflate, and maximum unpacked size of an object, bytes."""
 
 
 _NUMBERS = ("lat", "lon", "value")
@@ -39,7 +39,7 @@ _COLUMNS = (
 UNREADABLE = (zlib.error, EOFError, OSError, ValueError)
 _GROUP_ROWS = 1 << 19
 _JOINED = b"deepcams.merged"
-"""Key of a file's metadata: the parts that it holds."""
+"""Metadata key of the list of parts in a file."""
 
 
 def _schema(metadata: dict[bytes, str] | None = None) -> Any:
@@ -50,7 +50,7 @@ def _schema(metadata: dict[bytes, str] | None = None) -> Any:
 
 
 def _plain(parameter: str) -> str:
-    """Return a species' name without marks: pm25 for PM2.5, pm2p5 and pm25."""
+    """Normalise a species' name: pm25 for PM2.5, pm2p5 and pm25."""
     return re.sub(r"[^a-z0-9]", "", parameter.lower().replace("2p5", "25"))
 
 
@@ -64,10 +64,10 @@ def is_readable(content: bytes) -> bool:
 
 
 def unpacked(data: bytes) -> bytes:
-    """Unpack an object, which is a day of one location: a long one may be made to fill the memory.
+    """Unpack an object (one day of one location), with a size limit that protects the memory.
 
     Raises:
-        zlib.error, EOFError, OSError: it is damaged, or unpacks to more than :data:`_MOST_UNPACKED`.
+        zlib.error, EOFError, OSError: the object is damaged, or unpacks to more than :data:`_MOST_UNPACKED`.
     """
     if len(data) * _DEFLATE_RATIO <= _MOST_UNPACKED:
         return gzip.decompress(data)
@@ -83,7 +83,7 @@ def read_rows(contents: Iterable[bytes], parameter: str | None = None) -> Any:
 
     Raises:
         zlib.error, EOFError, OSError: an object is damaged.
-        ValueError: one is no table of the archive, or a row does not fit.
+        ValueError: an object is not a table of the archive, or a row is invalid.
     """
     bodies = defaultdict[bytes, list[bytes]](list)
     for content in contents:
@@ -101,14 +101,14 @@ def read_rows(contents: Iterable[bytes], parameter: str | None = None) -> Any:
 
 
 def _read_csv(header: bytes, body: bytes) -> Any:
-    """Read rows below a header."""
+    """Parse rows with a separate header."""
     names = [name.strip(' "') for name in header.decode("latin-1").split(",")]
     absent = [name for name in _COLUMNS if name not in names and name != "location"]
     if absent:
         raise ValueError(f"no {', '.join(absent)}")
     try:
         body.decode("utf-8")
-    except UnicodeDecodeError:  # an old export: its micro sign is one byte
+    except UnicodeDecodeError:  # old exports have a one-byte micro sign
         body = body.decode("latin-1").encode()
     return csv.read_csv(
         io.BytesIO(body),
@@ -138,12 +138,12 @@ def _read_csv(header: bytes, body: bytes) -> Any:
 
 
 def join_parts(parts: Path, final: Path) -> int:
-    """Join a year's parts, and the year's file that is there already, into one Parquet file; remove the parts.
+    """Join a year's parts and the existing file of the year into one Parquet file, and remove the parts.
 
-    The file says which parts it holds: those that a kill left behind are not joined twice.
+    The file lists the parts it holds, so that parts left behind by a killed run are not joined twice.
 
     Returns:
-        rows of the file.
+        the number of rows in the file.
     """
     joined: list[str] = []
     if final.exists():
@@ -164,14 +164,14 @@ def join_parts(parts: Path, final: Path) -> int:
                 writer.write_table(table.cast(schema), row_group_size=_GROUP_ROWS)
     for path in found:
         path.unlink()
-    with suppress(OSError):  # unfinished locations are still in them
+    with suppress(OSError):  # not empty: unfinished locations
         parts.rmdir()
         parts.parent.rmdir()
     return int(pq.read_metadata(final).num_rows)
 
 
 def _row_groups(paths: Iterable[Path]) -> Iterator[Any]:
-    """Give the rows of some files, many at a time, so that memory stays flat."""
+    """Yield the rows of some files in large groups, in constant memory."""
     held, rows = list[Any](), 0
     for path in paths:
         with pq.ParquetFile(path) as file:

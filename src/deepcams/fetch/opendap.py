@@ -1,4 +1,4 @@
-"""OPeNDAP (DAP2): a record's hours, cut by the service."""
+"""OPeNDAP (DAP2) client: hours of a record, subset by the service."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from deepcams.readers.formats.detect import looks_like
 from deepcams.readers.geos_cf import UNDEFINED
 
 PAUSE = 1.0
-"""Seconds between two requests: the service falls over under many in a row."""
+"""Pause between requests, seconds: the service fails under rapid requests."""
 LEAST, MOST = 0.0, 1e5
-"""ug m-3: values beyond were damaged on their way."""
+"""Plausible range, ug m-3: values outside were corrupted in transit."""
 
 
 class OpendapRecord:
     """GEOS-CF's long record over OPeNDAP (DAP 2).
 
     Args:
-        url: of the record.
+        url: URL of the record.
         http: the session.
-        bbox: W S E N in degrees; only this part.
+        bbox: W S E N in degrees; only this part is requested.
 
     Attributes:
-        grid: of the values.
+        grid: grid of the values.
 
     Raises:
-        FetchError: the service does not give the record's grid.
+        FetchError: the record's grid cannot be read.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class OpendapRecord:
     def hours(
         self, times: Sequence[np.datetime64], came: Callable[[int], None]
     ) -> np.ndarray:
-        """Return the values of some hours of one day: (hours, rows, columns), float32, NaN where there are none.
+        """Return the values of some hours of one day: (hours, rows, columns), float32, NaN where missing.
 
         Raises:
-            InputError: the record begins later.
-            FetchError: the service does not give them.
+            InputError: the hours lie before the start of the record.
+            FetchError: the values cannot be fetched.
         """
         slots = np.array([(time - OPENDAP_ORIGIN) // HOUR for time in times])
         first, last = int(slots[0]), int(slots[-1])
@@ -94,7 +94,7 @@ class OpendapRecord:
             raise InputError("--period", expected, str(times[0])[:16])
         south, north = int(self._rows.min()), int(self._rows.max())
         values = np.empty((last - first + 1, *self.grid.shape), np.float32)
-        # columns that follow each other in the record are asked for at once
+        # consecutive columns of the record are requested together
         edges = [
             0,
             *(np.flatnonzero(np.diff(self._columns) != 1) + 1),
@@ -116,7 +116,7 @@ class OpendapRecord:
 
 
 def _plausible(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return values in their shape, unless they cannot be PM2.5: the answer carries no check sum."""
+    """Reshape values after checking that they are plausible PM2.5, because responses have no checksum."""
     if values.size != math.prod(shape):
         raise RetryableError(
             f"what came holds {values.size:,} instead of {math.prod(shape):,}"
@@ -130,10 +130,10 @@ def _plausible(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def decode(content: bytes, name: str) -> np.ndarray:
-    """Return the values of the one array of a DAP 2 data answer (``.dods``), or of the first part of its one grid.
+    """Return the values of the only array of a DAP 2 data response (``.dods``), or of the array of its only grid.
 
     Raises:
-        RetryableError: it is no such answer, or a part of one.
+        RetryableError: the response is invalid or incomplete.
     """
     parts = re.split(rb"\r?\nData:\r?\n", content, maxsplit=1)
     head = parts[0][:4096].decode("utf-8", "replace")
@@ -144,7 +144,7 @@ def decode(content: bytes, name: str) -> np.ndarray:
             raise RetryableError(f"the service says {message[1].strip()[:120]!r}")
         raise RetryableError(f"what came is {looks_like(content[:1024])}")
     data, dtype = parts[1], np.dtype(">f4" if declared[1] == "Float32" else ">f8")
-    count = np.frombuffer(data[:8].ljust(8), ">u4")  # written twice
+    count = np.frombuffer(data[:8].ljust(8), ">u4")  # the length is written twice
     if count[0] != count[1] or len(data) < 8 + int(count[0]) * dtype.itemsize:
         raise RetryableError(
             f"{len(data):,} bytes came that do not hold {count[0]:,} values"

@@ -1,4 +1,4 @@
-"""Retries of requests to a service: how often, how long between them, and the errors that end them."""
+"""Retries of requests to a service: their number, the delays, and the errors that end them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from deepcams.core.errors import DeepcamsError
 T = TypeVar("T")
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP statuses that may be others a little later."""
+"""HTTP statuses that are worth a retry."""
 
 
 class FetchError(DeepcamsError):
-    """A service did not give what it should; what was fetched before is kept."""
+    """A fetch failed; data fetched before are kept."""
 
 
 class AbsentError(FetchError):
@@ -27,15 +27,15 @@ class AbsentError(FetchError):
 
 
 class RefusedError(FetchError):
-    """A service refuses for a reason that holds for every other request too: key, licence, address."""
+    """A service refuses for a reason that applies to all requests: key, licence, address."""
 
 
 class UnreachableError(FetchError):
-    """There was no connection to a service in all tries; other items need not be tried."""
+    """No try could connect to a service; further items need not be tried."""
 
 
 class RetryableError(Exception):
-    """Something failed that may succeed later; its text is for users, without an address or a key."""
+    """A failure that may be retried; its message is shown to users and holds no address or key."""
 
 
 class StoppedError(Exception):
@@ -44,15 +44,15 @@ class StoppedError(Exception):
 
 @dataclass
 class RetryPolicy:
-    """How often and how long a service is asked again.
+    """Number of retries and delays.
 
     Attributes:
-        tries: how often one thing is tried in all.
-        first, longest: seconds before the second try, and at most; each wait is twice the one before.
+        tries: total number of tries.
+        first, longest: delay before the second try, and maximum delay, seconds; each delay doubles the previous one.
         timeout: seconds without a byte after which a connection is given up.
-        longest_asked: seconds of ``Retry-After`` beyond which the item fails instead of waiting.
-        stop: set when the run is to end.
-        clock: seconds since any moment.
+        longest_asked: largest ``Retry-After``, seconds, that is waited for; with a larger one the item fails.
+        stop: event that is set when the run is to stop.
+        clock: monotonic clock, seconds.
     """
 
     tries: int = 7
@@ -65,7 +65,7 @@ class RetryPolicy:
 
     @property
     def tried(self) -> str:
-        """What messages say about the tries."""
+        """The number of tries as text for messages."""
         return f"({self.tries} tries)"
 
     def check(self) -> None:
@@ -74,24 +74,24 @@ class RetryPolicy:
             raise StoppedError
 
     def wait(self, seconds: float) -> None:
-        """Sleep, unless the run is to stop.
+        """Sleep until the time is over or the run is to stop.
 
         Raises:
-            StoppedError: it is.
+            StoppedError: the run is to stop.
         """
         self.stop.wait(seconds)
         self.check()
 
     def call(self, what: str, do: Callable[[], T]) -> T:
-        """Call a function again, with exponential back-off, as long as it raises :class:`RetryableError`.
+        """Call a function, with retries and exponential back-off while it raises :class:`RetryableError`.
 
         Args:
-            what: what is fetched, for messages.
+            what: name of the item in messages.
             do: the function.
 
         Raises:
-            FetchError: it failed every time.
-            StoppedError: the run is to end.
+            FetchError: all tries failed.
+            StoppedError: the run is to stop.
         """
         self.check()
         retrying = tenacity.Retrying(

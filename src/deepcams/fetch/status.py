@@ -1,4 +1,4 @@
-"""What a folder of fetched data holds, and whether it is still as it was when it was verified."""
+"""Status of a folder of fetched data: contents, and whether they are unchanged since their verification."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _STATES = {
 
 @dataclass
 class Status:
-    """What a folder's records say.
+    """The status according to a folder's records.
 
     Attributes:
-        folder: of the data.
-        identity: the provider, and what all items share.
-        counts: items by state.
-        bytes: of the files.
+        folder: folder of the data.
+        identity: the provider, and the settings common to all items.
+        counts: number of items by state.
+        bytes: size of the files.
         first, last: names of the first and last complete item.
-        gone: complete items whose file is not there in its full length.
-        damaged: items whose content has changed since (only where it was checked).
-        checked: whether it was.
+        gone: complete items whose file is missing or has another size.
+        damaged: items whose content has changed (only if checked).
+        checked: whether the content was checked.
     """
 
     folder: str
@@ -49,7 +49,7 @@ class Status:
 
     @property
     def sound(self) -> bool:
-        """Whether all that is complete is there as it was."""
+        """Whether all complete items are present and unchanged."""
         return not self.gone and not self.damaged
 
     def text(self) -> str:
@@ -92,10 +92,10 @@ def status(
     """Read a folder's records.
 
     Args:
-        folder: of the data.
-        check: read every file again and compare its digest. The records of what is gone or has changed are removed,
-            so that the next fetch mends it.
-        progress: called with the number of items looked at.
+        folder: folder of the data.
+        check: read every file and compare its digest. Records of missing or changed files are removed, so that the
+            next fetch repairs them.
+        progress: called with the number of items checked.
 
     Raises:
         InputError: nothing was fetched into the folder.

@@ -1,4 +1,4 @@
-"""One HTML file about a run: settings, provenance, tables, pictures; it needs no other file."""
+"""Report of a run as one self-contained HTML file: settings, provenance, tables, pictures."""
 
 from __future__ import annotations
 

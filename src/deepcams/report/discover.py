@@ -1,4 +1,4 @@
-"""What is on disk of a run, recognised by content: its output, input, scores, pictures, trainings and networks."""
+"""Find the files of a run and recognise them by content: output, input, scores, pictures, trainings and networks."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from deepcams.writers.target import LAYOUT, REQUEST, absent_files, written
 LOG, CURVE = "log.csv", "curve.png"
 LARGEST_JSON = 50_000_000
 DEEPEST = 2
-"""Levels of folders within the run's own that are looked into: ``scores/``, ``runs/temporal/``."""
+"""Maximum depth of subfolders that are searched: ``scores/``, ``runs/temporal/``."""
 NOT_RESULTS = ("data", "truth", "world", "tensorboard")
-"""Folders with what a run began with, not with its results."""
+"""Names of folders that hold inputs of a run, not results."""
 _ENDINGS = {".nc", ".nc4", ".grib", ".grb", ".zip"}
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, OutputError)
 
 
 @dataclass
 class Output:
-    """An output: its field, settings, provenance, hours and counts; Zarr or netCDF alike.
+    """An output: field, settings, provenance, hours and counts, from Zarr or netCDF.
 
     Attributes:
         path: the store, file or folder.
-        field: canonical, lazy.
-        identity: settings and inputs; empty if deepcams has not written it.
-        attributes: of the dataset as a whole.
+        field: canonical field, lazy.
+        identity: settings and inputs; empty if deepcams did not write it.
+        attributes: global attributes.
         times, status: hours and their status (missing, analysis, interpolated); ``None`` if it has none.
         total: merged completion records; ``None`` if there are none.
-        problems: what could not be read, and what is not finished; one line each.
+        problems: unreadable or unfinished parts, one line each.
     """
 
     path: Path
@@ -66,7 +66,7 @@ class Output:
 
     @property
     def span(self) -> str:
-        """How many times it has, and from when to when; means by their dates."""
+        """Number of times, and the first and last; dates for means."""
         times = self.field.time.values
         if not self.is_means:
             count = counted(times.size, "time")
@@ -76,31 +76,31 @@ class Output:
         return f"{count}, {first}" + (f" to {last}" if last != first else "")
 
     def opened(self) -> xr.Dataset:
-        """Return the output as it is stored, to be closed."""
+        """Open the stored dataset; the caller closes it."""
         return _open(self.path)
 
     @property
     def inputs(self) -> list[str]:
-        """Names of the files that it was made from."""
+        """Names of its input files."""
         inputs = self.identity.get("inputs", [])
         return [str(one.get("name", "")) for one in inputs if isinstance(one, dict)]
 
 
 @dataclass
 class Found:
-    """What was found of a run.
+    """The files found of a run.
 
     Attributes:
-        name: of the run.
-        output: what it wrote, or ``None``.
-        original: the output's input, or ``None``; of means there is none to compare with.
-        means: outputs of means, the output itself or beside it.
-        tables: path within the run -> a document of scores (``rows``) and quality control (``quality``).
-        zones: path within the run -> a table of ``deepcams zones``, and what is said of it.
-        pictures: path within the run -> PNG file.
-        trainings: path within the run -> folder with a training's log.
-        cards: network -> the card of its checkpoint.
-        problems: what could not be read, one line each.
+        name: name of the run.
+        output: its output, or ``None``.
+        original: the output's input, or ``None``; always ``None`` for means.
+        means: outputs of means: the output itself, or further ones.
+        tables: documents of scores (``rows``) and quality control (``quality``), by path within the run.
+        zones: tables of ``deepcams zones`` with their metadata, by path within the run.
+        pictures: PNG files, by path within the run.
+        trainings: folders with a training's log, by path within the run.
+        cards: cards of the checkpoints, by network.
+        problems: unreadable files, one line each.
     """
 
     name: str
@@ -123,23 +123,23 @@ class Found:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the output as a whole."""
+        """Global attributes of the output."""
         return {} if self.output is None else self.output.attributes
 
 
 def find_run(
     run: Path | str, original: Sequence[Place | str] | Place | str | None = None
 ) -> Found:
-    """Recognise what a path holds.
+    """Find the parts of a run at a path.
 
     Args:
         run: an output (Zarr, netCDF, a folder of netCDF), or a folder that holds one, with tables, pictures and
-            networks, also in folders of its own: what ``demo``, ``validate``, ``train`` and ``run`` leave.
-        original: the input of the output, to be shown with it; default the files that the output names, if they are in
+            networks, possibly in subfolders: as written by ``demo``, ``validate``, ``train`` and ``run``.
+        original: input of the output, to be shown with it; default: the files named in the output, if they are in
             its folder or in ``data`` there.
 
     Raises:
-        InputError: no such path, or nothing in it for a report.
+        InputError: the path does not exist, or holds nothing to report.
     """
     run = Path(run)
     if not run.exists():
@@ -184,7 +184,7 @@ def _is_store(path: Path) -> bool:
 
 
 def _walk(folder: Path, deeper: int) -> Iterator[Path]:
-    """Return files and stores of a folder, then those of the folders in it; links to folders are not followed."""
+    """Yield files and stores of a folder, then those of its subfolders; links to folders are not followed."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     inner = [path for path in entries if path.is_dir() and not _is_store(path)]
     yield from (path for path in entries if path not in inner)
@@ -194,7 +194,7 @@ def _walk(folder: Path, deeper: int) -> Iterator[Path]:
 
 
 def _take(found: Found, path: Path, name: str) -> None:
-    """Add a file to what it is, by its name; a training's curve is left out, for it is drawn from the log."""
+    """Add a file to the list for its kind; training curves are skipped, because they are drawn from the log."""
     is_training = (path.parent / LOG).is_file() and (
         path.parent / "experiment.yaml"
     ).is_file()
@@ -217,14 +217,14 @@ def _take(found: Found, path: Path, name: str) -> None:
 
 
 def _is_of_zones(document: Any, path: Path) -> bool:
-    """Return whether a document belongs to a table of ``deepcams zones`` that can be shown."""
+    """Return whether a document describes a table of ``deepcams zones`` that can be shown."""
     made_by = document.get("made_by") if isinstance(document, dict) else None
     kinds = (".csv", ".parquet")
     return str(made_by).endswith(" zones") and path.with_suffix("").suffix in kinds
 
 
 def _choose_output(found: Found, run: Path, inside: list[Path]) -> None:
-    """Take the output of a folder: the folder as a whole, a store, a file of deepcams, else all files together."""
+    """Choose the output of a folder: the folder as a whole, a store, a file of deepcams, else all files together."""
     if (run / FOLDER).is_dir():
         _take_output(found, run)
         return
@@ -251,7 +251,7 @@ def _choose_output(found: Found, run: Path, inside: list[Path]) -> None:
 
 
 def _identity(path: Path) -> dict[str, Any] | None:
-    """Return the run that wrote a Zarr store or netCDF file, if it names one."""
+    """Return the identity stored in a Zarr store or netCDF file, if any."""
     try:
         with _open(path) as dataset:
             return dict(from_json(str(dataset.attrs[RUN])))
@@ -291,7 +291,7 @@ def _take_card(found: Found, path: Path) -> None:
 
 
 def _take_shipped(found: Found) -> None:
-    """Add the cards of networks that the output was made with and that come with the package."""
+    """Add the cards of shipped networks that the output was made with."""
     settings = json.dumps(found.identity)
     for path in sorted((Path(__file__).parents[1] / "weights").glob("*.safetensors")):
         is_used = hashlib.sha256(path.read_bytes()).hexdigest() in settings
@@ -300,10 +300,10 @@ def _take_shipped(found: Found) -> None:
 
 
 def _inputs_of(output: Output) -> xr.DataArray | None:
-    """Return the field of the files that an output was made from, if all are in its folder or in ``data`` there.
+    """Return the field of an output's input files, if all are in its folder or in ``data`` there.
 
     Raises:
-        InputError: they are there, and hold no field.
+        InputError: the files exist but hold no field.
     """
     names = output.inputs
     if not names or any(not name or Path(name).name != name for name in names):
@@ -320,14 +320,14 @@ def _inputs_of(output: Output) -> xr.DataArray | None:
 
 
 def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
-    """Read an output but for its values.
+    """Read an output without its values.
 
     Args:
         path: the store, file or folder.
-        files: of a folder, those that belong to it; default all of them.
+        files: files of a folder that belong to the output; default: all.
 
     Raises:
-        InputError: it holds no field.
+        InputError: the path holds no field.
     """
     with long_means_opened():
         output = Output(path, open_field(path if files is None else list(files)))
@@ -361,7 +361,7 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
             if not key.startswith("deepcams_")
         }
     if _is_store(path):
-        # The field of an unfinished store ends where the store does not.
+        # The field of an unfinished store has fewer times than the store.
         whole = sum(times.size for times, _ in hours) or output.field.sizes["time"]
         records += _store_records(output, whole)
     if records:
@@ -374,7 +374,7 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
 
 
 def _store_records(output: Output, times: int) -> list[Contents]:
-    """Return the completion records of a store of so many times; add what is missing or damaged to its problems."""
+    """Return the completion records of a store with ``times`` times; problems are added to the output."""
     records, found = Records(output.path / FOLDER), []
     for name in records.names():
         if name in (LAYOUT, *REQUEST):

@@ -1,4 +1,4 @@
-"""What a report shows for health: hours and days above limits of an output of means, and tables of zones."""
+"""Health sections of a report: hours and days above limits from an output of means, and tables of zones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 MOST_ZONES = 30
 MOST_STEPS = 400
-"""Of a means store, the latest times that are counted over."""
+"""Maximum number of times, the latest ones, over which exceedances in a means store are counted."""
 
 
 def exceedances(output: Output) -> Table | None:
-    """Return hours or days above each level of an output of means; None where it counts none.
+    """Return the table of hours or days above each level in an output of means, or None if it has no counts.
 
-    The sums of each cell over all times: the largest, the mean of all cells by area, and the share of the area that has
-    any.
+    Counts of each cell are summed over all times; shown are the largest sum, the area-weighted mean, and the fraction
+    of the area with any.
     """
     with output.opened() as dataset:
         names = sorted(
@@ -70,7 +70,7 @@ def exceedances(output: Output) -> Table | None:
 
 
 def zones(found: Found) -> list[Table]:
-    """Return each table of zones, the most exposed first: means over all times, and the largest."""
+    """Return each table of zones, the most exposed zones first: means over all times, and the largest value."""
     import pandas as pd
 
     tables = []

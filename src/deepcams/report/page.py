@@ -1,4 +1,4 @@
-"""The page of a report: the template ``page.html``, and values in words."""
+"""The page of a report: the template ``page.html``, and formatting of values."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 MOST_TEXT = 4000
-"""Characters of one value."""
+"""Maximum length of one value, characters."""
 LONG = 48
-"""Letters: a column with longer texts keeps some width where the page is narrow, rather than a word a line."""
+"""Text length, characters, from which a column keeps a minimum width on narrow pages."""
 
 
 def render(**context: Any) -> str:
-    """Return the page as HTML; ``page.html`` names what it needs. Every value is escaped."""
+    """Render ``page.html``, which lists its variables; every value is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -31,7 +31,7 @@ def render(**context: Any) -> str:
 
 
 def printable(value: object) -> str:
-    """Return any value as text without control characters, cut if it is very long."""
+    """Return any value as text without control characters, truncated if very long."""
     words = str(value)
     if len(words) > MOST_TEXT:
         more = f"{len(words) - MOST_TEXT:,} characters more"
@@ -45,7 +45,7 @@ def printable(value: object) -> str:
 
 
 def number(value: object, decimals: int | None = None) -> object:
-    """Return a number for people, with so many decimals or four digits; anything else as it is."""
+    """Format a number with the given decimals, or with four digits; other values are unchanged."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "\N{EN DASH}"
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -79,7 +79,7 @@ def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; its numbers are at the right of their columns, and a wide one can be scrolled."""
+    """A table with right-aligned numbers; wide ones can be scrolled."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -87,7 +87,7 @@ class Table:
 
     @property
     def looks(self) -> list[str]:
-        """The class of each column in the style sheet."""
+        """CSS class of each column."""
         looks = []
         for k in range(len(self.columns)):
             column = [row[k] for row in self.rows]
@@ -100,7 +100,7 @@ class Table:
 
     @property
     def cells(self) -> list[list[object]]:
-        """The values in words; numbers of a column have the same decimals."""
+        """Formatted values; the numbers of a column have the same decimals."""
         decimals = [
             _decimals(row[k] for row in self.rows) for k in range(len(self.columns))
         ]
@@ -111,7 +111,7 @@ class Table:
 
 
 def _decimals(column: Iterable[object]) -> int | None:
-    """Return as many as give a column's largest number four digits; ``None`` for very small and large ones."""
+    """Return the decimals that give a column's largest number four digits; ``None`` for very small or large ones."""
     sizes = [
         abs(value)
         for value in column

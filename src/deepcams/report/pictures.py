@@ -1,4 +1,4 @@
-"""Pictures for a report: those that a run has made, and a map, a place's hours, and an animation of its output."""
+"""Pictures for a report: those written by the run, and a map, a time series and an animation of its output."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from deepcams.report.discover import Found
 from deepcams.report.page import printable
 
 MOST_FRAMES = 36
-"""Hours of an animation."""
+"""Maximum number of hours in an animation."""
 MOST_HOURS = 24 * 14
-"""Hours of a series at a place."""
-_TRIED = 24  # times that are looked at for one with values
+"""Maximum number of hours in a time series."""
+_TRIED = 24  # maximum number of times searched for one with values
 
 _ABOUT = {
     "map": "Maps of one hour: truth, input, baseline and result",
@@ -31,18 +31,18 @@ _ABOUT = {
     "diurnal": "Mean of each hour of the day at the stations, measured and modelled",
     "curve": "How a training's loss and validation went, step by step",
 }
-"""What pictures of these names show, for whoever cannot see them."""
+"""Alternative texts of pictures, by name."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture within the file.
+    """A picture embedded in the file.
 
     Attributes:
         kind: png or gif.
-        data: in base64.
-        alt: for whoever cannot see it.
-        caption: below it.
+        data: content in base64.
+        alt: alternative text.
+        caption: caption below the picture.
     """
 
     kind: str
@@ -52,13 +52,13 @@ class Picture:
 
 
 class Pictures:
-    """Makes pictures while there is room for them.
+    """Collects pictures up to a total size.
 
     Args:
-        room: bytes that they may take in the file.
+        room: maximum total size in the file, bytes.
 
     Attributes:
-        left_out: captions of those that found no room.
+        left_out: captions of the pictures that did not fit.
     """
 
     def __init__(self, room: int) -> None:
@@ -66,7 +66,7 @@ class Pictures:
         self.left_out: list[str] = []
 
     def add(self, content: bytes, kind: str, alt: str, caption: str) -> list[Picture]:
-        """Return a picture; nothing if there is no room."""
+        """Return a picture, or an empty list if it does not fit."""
         data = base64.b64encode(content).decode()
         if len(data) > self.room:
             self.left_out.append(caption)
@@ -82,7 +82,7 @@ class Pictures:
 
 
 def made(found: Found, pictures: Pictures) -> list[Picture]:
-    """Return the PNG files that the run has made."""
+    """Return the PNG files written by the run."""
     blocks = []
     for name, path in found.pictures.items():
         content = path.read_bytes()
@@ -98,7 +98,7 @@ def made(found: Found, pictures: Pictures) -> list[Picture]:
 
 
 def drawn(found: Found, pictures: Pictures) -> list[Picture]:
-    """Return a map in the middle of the output, with its input, and the hours of its highest place."""
+    """Return a map at the middle of the output, with its input, and a time series at the map's maximum."""
     if found.output is None:
         return []
     from deepcams.plotting import compare_maps, map_figure, series_figure
@@ -138,7 +138,7 @@ def drawn(found: Found, pictures: Pictures) -> list[Picture]:
 
 
 def _plain(field: xr.DataArray) -> xr.DataArray:
-    """Return a field whose texts are drawn as they are: no formula, and nothing that no font has."""
+    """Return a field with texts that are drawn literally: without mathematics and characters without glyphs."""
     texts = {key: value for key, value in field.attrs.items() if type(value) is str}
     return field.assign_attrs(
         {key: printable(value).replace("$", "") for key, value in texts.items()}
@@ -148,7 +148,7 @@ def _plain(field: xr.DataArray) -> xr.DataArray:
 def _time_and_place(
     field: xr.DataArray,
 ) -> tuple[np.datetime64, tuple[float, float] | None]:
-    """Return a time in the middle that has values (else the middle), and the place of its largest value, if any."""
+    """Return a time near the middle that has values (else the middle), and the location of its maximum, if any."""
     count = field.sizes["time"]
     nearest = sorted(range(count), key=lambda k: abs(k - count // 2))
     for k in nearest[:_TRIED]:
@@ -165,7 +165,7 @@ def _time_and_place(
 
 
 def animation(found: Found, pictures: Pictures) -> list[Picture]:
-    """Return the output's first hours, with its input where that has frames."""
+    """Return an animation of the output's first hours, with its input if that has frames."""
     if found.output is None or found.output.field.sizes["time"] < 2:
         return []
     from deepcams.plotting import animate
@@ -192,9 +192,9 @@ def animation(found: Found, pictures: Pictures) -> list[Picture]:
 
 
 def trainings(found: Found, pictures: Pictures) -> list[tuple[str, list[Picture], str]]:
-    """Return the name, the course and the experiment of each training.
+    """Return the name, the curve and the experiment of each training.
 
-    The curve is drawn anew: the validation may be newer than the picture in the training's folder.
+    The curve is redrawn, because the validation may be newer than the picture in the training's folder.
     """
     from deepcams.plotting import training_figure
 

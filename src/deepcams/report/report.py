@@ -1,4 +1,4 @@
-"""``deepcams report``: from what is on disk of a run to one HTML file."""
+"""``deepcams report``: write one HTML file about the files of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from deepcams.report.page import Table, render
 from deepcams.writers.layout import STATUS_MEANINGS
 
 LARGEST = 10_000_000
-"""Bytes of a report: pictures that would go beyond are named, not shown."""
+"""Maximum size of a report, bytes: pictures beyond it are only listed."""
 FOR_TEXT = 1_000_000
 MOST_ROWS = 60
 MOST_GAPS = 40
@@ -38,7 +38,7 @@ _PARTS: dict[str, Callable[[Found, pictures.Pictures], Any]] = {
     "animation": pictures.animation,
     "trainings": pictures.trainings,
 }
-"""Pictures that take time, by section."""
+"""Functions that draw pictures, which take time, by section."""
 _COLUMNS = (
     *(
         "task",
@@ -65,22 +65,22 @@ def write_report(
     animation: bool = True,
     progress: Progress = no_progress,
 ) -> Path:
-    """Write one self-contained HTML file about a run; it appears whole or not at all.
+    """Write one self-contained HTML file about a run, atomically.
 
     Args:
         run: an output (Zarr, netCDF, a folder of netCDF), or a folder that holds one with tables, pictures and
-            networks: what ``demo``, ``validate``, ``train`` and ``run`` leave.
-        out: the file; an earlier report of that name is replaced.
-        original: the run's input; default the one that the output names, if it is in its folder or in ``data``.
-        animation: with an animation (GIF) of up to :data:`deepcams.report.pictures.MOST_FRAMES` hours.
-        progress: called with the part that is made next.
+            networks: as written by ``demo``, ``validate``, ``train`` and ``run``.
+        out: the file; an earlier report of the same name is replaced.
+        original: the run's input; default: the one named in the output, if it is in its folder or in ``data``.
+        animation: include an animation (GIF) of up to :data:`deepcams.report.pictures.MOST_FRAMES` hours.
+        progress: called with the name of the next part.
 
     Returns:
         the file.
 
     Raises:
-        InputError: nothing to report on.
-        OutputError: the file cannot be written, or is no report.
+        InputError: there is nothing to report.
+        OutputError: the file cannot be written, or exists and is not a report.
     """
     out = Path(out)
     check_name(out)
@@ -97,7 +97,7 @@ def write_report(
         f"left out, for the file would grow too large: {name}"
         for name in shown.left_out
     ]
-    zones = exposure.zones(found)  # which may find problems
+    zones = exposure.zones(found)  # may add problems
     page = render(
         **context,
         name=found.name,
@@ -121,10 +121,10 @@ def write_report(
 
 
 def check_name(out: Path) -> None:
-    """Refuse a name that no report can have, or a folder that does not exist; to be called before long work.
+    """Check the name of a report before long work.
 
     Raises:
-        OutputError: another ending than .html, or no such folder.
+        OutputError: the suffix is not .html, or the folder does not exist.
     """
     if out.suffix.lower() not in (".html", ".htm"):
         found = out.suffix or "none"
@@ -135,7 +135,7 @@ def check_name(out: Path) -> None:
 
 
 def _about(output: Output) -> list[str]:
-    """Return what was run on what, in a few lines."""
+    """Return a few lines on the output, its inputs and its method."""
     species, grid = label(str(output.field.name)), grid_of(output.field).describe()
     lines = [f"{species}: {output.span}; {grid}."]
     if output.inputs:
@@ -154,7 +154,7 @@ def _is_simulated(found: Found) -> bool:
 
 
 def _counts(output: Output) -> Table | None:
-    """Return what the run counted, if it has records."""
+    """Return the table of counts in the run's records, if any."""
     total = output.total
     if total is None:
         return None
@@ -184,7 +184,7 @@ def _counts(output: Output) -> Table | None:
 
 
 def _gaps(output: Output) -> Table | None:
-    """Return the runs of missing hours, if the output says which hours are missing."""
+    """Return the table of gaps, if the output has a status flag."""
     if output.times is None or output.status is None or output.is_means:
         return None
     missing = output.status == STATUS_MEANINGS.index("missing")
@@ -226,7 +226,7 @@ def _scores(found: Found) -> list[Table]:
 
 
 def _diagnostics(name: str, rows: list[dict[str, Any]]) -> list[Table]:
-    """Return the table of the diagnostics of an evaluation; none where there are none."""
+    """Return the table of the diagnostics of an evaluation, or an empty list."""
     scores = of_diagnostics()
     chosen = [key for key in scores if any(row.get(key) is not None for row in rows)]
     if not chosen:
@@ -242,7 +242,7 @@ def _diagnostics(name: str, rows: list[dict[str, Any]]) -> list[Table]:
 
 
 def _written(row: dict[str, Any], key: str) -> str | None:
-    """Return a figure as tables for people have it; ``None`` where it is undefined."""
+    """Format a score as in displayed tables; ``None`` if undefined."""
     value = row.get(key)
     if not isinstance(value, int | float):
         return None
@@ -250,7 +250,7 @@ def _written(row: dict[str, Any], key: str) -> str | None:
 
 
 def _rows_to_show(rows: list[Any]) -> list[dict[str, Any]]:
-    """Return the rows over all periods that have samples; no grouping into a single group (one year, say)."""
+    """Return the rows over all periods with samples, without groupings that have a single group (one year, say)."""
     rows = [row for row in rows if isinstance(row, dict)]
     rows = [row for row in rows if row.get("period", "all") == "all"] or rows
     rows = [row for row in rows if row.get("n") != 0] or rows
@@ -264,7 +264,7 @@ def _rows_to_show(rows: list[Any]) -> list[dict[str, Any]]:
 
 
 def _without_folders(value: object) -> object:
-    """Return a network's method by its files' names: their folders say nothing to other people."""
+    """Return a method's name with file names instead of paths, which mean nothing to other readers."""
     if not (isinstance(value, str) and ".safetensors" in value):
         return value
     return THEN.join(

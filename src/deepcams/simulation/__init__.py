@@ -1,4 +1,4 @@
-"""A simulated world with known truth, and files of it in the providers' layouts."""
+"""Simulated world with known truth, and writers of its files in the providers' layouts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The array library the simulated world computes with at its nodes: NumPy, or PyTorch on a GPU.
+"""Array libraries for the simulated world's nodes: NumPy, or PyTorch on a GPU.
 
-Most of the functions that the world needs have the same names in both; :class:`Arrays` has those that differ.
-The winds' paths and the maps are always made with NumPy.
+Most functions have the same names in both; :class:`Arrays` provides those that differ. The paths of the winds and the
+maps are always computed with NumPy.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ class Arrays(arrays.Arrays):
     """NumPy.
 
     Attributes:
-        nodes: how many nodes to evaluate at once; the default keeps temporary arrays in the processor's cache.
+        nodes: number of nodes evaluated at once; the default keeps temporary arrays in the processor's cache.
     """
 
     nodes: int = 40_000
 
     def columns(self, values: Any, index: Any) -> Any:
-        """Return a new array of some columns (of the last axis)."""
+        """Return a copy of some columns (last axis)."""
         return values.take(index, axis=-1)
 
 
@@ -32,8 +32,8 @@ class TorchArrays(arrays.TorchArrays, Arrays):
     """PyTorch on one device.
 
     Attributes:
-        nodes: the default is the globe at 0.25 degrees.
-        device: of the tensors.
+        nodes: number of nodes evaluated at once; default: the 0.25 degree globe.
+        device: device of the tensors.
     """
 
     nodes: int = 1_100_000
@@ -48,7 +48,7 @@ NUMPY = Arrays()
 
 
 def world_arrays(device: str = "auto") -> Arrays:
-    """Return what to compute the simulated world with: PyTorch on a GPU, NumPy on a CPU.
+    """Return the array library for a device: PyTorch on a GPU, NumPy on a CPU.
 
     Args:
         device: see :func:`deepcams.methods.arrays.arrays_for`.
@@ -57,7 +57,7 @@ def world_arrays(device: str = "auto") -> Arrays:
         an instance for that device.
 
     Raises:
-        InputError, MissingExtraError: as ``arrays_for`` does.
+        InputError, MissingExtraError: as for ``arrays_for``.
     """
     chosen = arrays.arrays_for(device)
     if isinstance(chosen, arrays.TorchArrays):

@@ -1,4 +1,4 @@
-"""Global maps of the simulated world: land, cities, mountains, and what each seed emits; kept in the cache."""
+"""Global maps of the simulated world: land, cities, mountains, and emissions by seed; cached."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from deepcams.simulation.sphere import (
 )
 
 STEP = 0.25
-"""Of the finest maps, degrees."""
+"""Step of the finest maps, degrees."""
 
 EPOCH = 120.0
-"""Hours that a generation of fires takes to rise, and again to fade."""
+"""Duration of the rise of a generation of fires, and of its decay, hours."""
 
 CACHE_BYTES = 1_000_000_000
-"""The maps in the cache take no more than this; the longest unused ones go first."""
+"""Maximum size of the cached maps, bytes; the least recently used ones are removed first."""
 
 _GEOGRAPHY = Path(__file__).with_name("geography.json")
 _INDUSTRY = 1.4
-"""Spread (of the logarithm) of what a city emits around what its inhabitants do."""
+"""Standard deviation of the logarithm of a city's emission relative to its population."""
 _RURAL = 0.06
-"""Emission everywhere on land."""
+"""Background emission on land."""
 _VILLAGES = 0.12
-"""Emission between cities, by inhabitants."""
+"""Emission between cities, scaled by population."""
 _PATCHY = 1.5
-"""Spread (of the logarithm) of the patches of emission between cities."""
+"""Standard deviation of the logarithm of the patches of emission between cities."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -60,10 +60,10 @@ Arrays = dict[str, np.ndarray]
 def cached_maps(make: Callable[..., Arrays]) -> Callable[..., dict[str, SphereMap]]:
     """Cache the global maps that a function makes: the last few in memory, all on disk.
 
-    A cache that cannot be read or written to only costs time. Several processes may make the same maps at once.
+    Without a usable cache the maps are recomputed. Several processes may make the same maps at once.
 
     Args:
-        make: makes maps on ``globe_axes`` from a seed and, if they change with time, the number of an epoch.
+        make: function that makes maps on ``globe_axes`` from a seed and, if they vary with time, an epoch number.
     """
 
     @lru_cache(maxsize=4)
@@ -89,7 +89,7 @@ def cached_maps(make: Callable[..., Arrays]) -> Callable[..., dict[str, SphereMa
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """Return a hash of everything that the maps depend on besides seed and time."""
+    """Return a hash of the code, data and packages that determine the maps besides seed and time."""
     sources = [*sorted(Path(__file__).parent.glob("*.py")), _GEOGRAPHY, towns.FILE]
     packages = ("numpy", "scipy", "global-land-mask")
     return fingerprint(
@@ -100,7 +100,7 @@ def _code() -> str:
 def _store(path: Path, maps: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}{UNFINISHED}")
-    # A file that a power cut leaves incomplete fails its check sum, and is made again.
+    # A file left incomplete by a power failure fails its checksum, and is made again.
     with (
         replace_atomically(path, temporary, durable=False),
         temporary.open("wb") as file,
@@ -127,8 +127,8 @@ class Cities:
     Attributes:
         latitude, longitude: degrees.
         population: inhabitants.
-        emission: relative.
-        names, timezones: of each.
+        emission: relative emission.
+        names, timezones: name and IANA time zone of each.
     """
 
     latitude: np.ndarray
@@ -196,8 +196,8 @@ def city_emission() -> np.ndarray:
 def town_emission(seed: int) -> np.ndarray:
     """Return the relative emission of cities and their industry on the 0.25 degree globe, float32.
 
-    A few places, others in each world, emit many times what their inhabitants do: power plants, smelters, brick kilns.
-    Between the cities emit farms, roads, villages and vegetation, in patches, and more where more people live.
+    A few places, different in each world, emit many times more than their population suggests: power plants, smelters,
+    brick kilns. Farms, roads, villages and vegetation between the cities emit in patches, more where more people live.
     """
     known = cities()
     random = np.random.default_rng([seed, 9])
@@ -214,7 +214,7 @@ def town_emission(seed: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def mountains() -> np.ndarray:
-    """Return how mountainous the land is, on the 0.25 degree globe, float32: 1 in the Rockies, 0 in the plains."""
+    """Return the ruggedness of the land on the 0.25 degree globe, float32: 1 in the Rockies, 0 in plains."""
     step = 1.5
     latitudes, longitudes = globe_axes(step)
     points = unit_vectors(latitudes[:, None], longitudes[None])
@@ -248,7 +248,7 @@ def dust_emission(seed: int) -> np.ndarray:
 def fire_emission(seed: int, epoch: int) -> np.ndarray:
     """Return the relative emission of the fires of one generation, on the 0.25 degree globe, float32.
 
-    A few large fires and many small ones, in clusters where vegetation burns; more in the season that dries it.
+    A few large fires and many small ones, clustered where vegetation burns; more in the dry season.
     """
     random = np.random.default_rng([seed, 3, epoch + 2**31])
     season = np.cos(
@@ -283,9 +283,9 @@ def fire_emission(seed: int, epoch: int) -> np.ndarray:
 
 
 def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur a 0.25 degree map by ``sigma`` degrees; the result has no finer step than that needs."""
+    """Blur a 0.25 degree map by ``sigma`` degrees; the result has a step as coarse as that allows."""
     if sigma < 0.9:
         return blur(values, sigma)
     coarse = Grid.globe(3 * STEP)
-    # The mean over a cell has spread the values by its own width already.
+    # The mean over a cell already blurs the values by the cell's width.
     return blur(area_mean(values, coarse), np.sqrt(sigma**2 - coarse.step**2 / 12))

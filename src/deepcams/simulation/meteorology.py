@@ -1,4 +1,4 @@
-"""Winds and temperature of the simulated world, for files that carry them next to PM2.5."""
+"""Winds and temperature of the simulated world, for files that hold them besides PM2.5."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _ORIGIN = np.datetime64("2000-01-01", "ns")
 _SUN_TURNS = 23.44
 """Greatest declination of the sun, degrees."""
 _LAG = np.timedelta64(30, "D")
-"""The seasons' temperature follows the sun by a month."""
+"""Lag of the seasonal temperature cycle behind the sun."""
 _EQUATOR, _TO_POLE, _RANGES = 300.0, 48.0, 12.0
-"""Temperature at the equator, how much colder the poles are, and the mountains; K."""
+"""Temperature at the equator, and its decrease towards the poles and in mountains; K."""
 _SEASON, _DAY = (4.0, 22.0), (0.4, 6.0)
-"""Amplitude of the seasons at the poles and of the day at the equator, over sea and over land; K."""
+"""Seasonal amplitude at the poles and diurnal amplitude at the equator, each over sea and over land; K."""
 
 
 def meteorology(seed: int, grid: Grid, times: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the wind that carries the world's air, and a simple temperature.
+    """Return the wind that transports the world's air, and a simple temperature.
 
-    The winds are those that move the plumes, without a profile towards the ground. The temperature follows from
-    latitude, season, local hour, land and mountains; no weather moves it.
+    The winds are those that move the plumes, without a vertical profile. The temperature depends on latitude, season,
+    local hour, land and mountains, but not on weather.
 
     Args:
-        seed: of the world; temperatures are the same in all.
-        grid: where.
+        seed: seed of the world; temperatures are the same in all.
+        grid: grid of the result.
         times: ``datetime64``.
 
     Returns:

@@ -1,10 +1,10 @@
-"""The hours of the simulated world: how deep the air is mixed over land, and when people emit.
+"""Diurnal cycle of the simulated world: mixing depth over land, and the timing of emissions.
 
-By day the layer over land grows with the square root of the heat that the sun has brought since the morning; when the
-sun is low it collapses, and a shallow layer is left until the next morning. What is emitted at one moment and breathed
-at another has been mixed through the deepest layer between the two: air that was mixed by day stays as clean when the
-layer collapses, and what the night gathers is diluted when the layer opens. All of it is a closed formula of place and
-moment, so nothing is stepped forward.
+By day the mixed layer over land grows with the square root of the solar heat accumulated since the morning; when the
+sun is low it collapses to a shallow layer until the next morning. Emissions are mixed through the deepest layer between
+the time of emission and the time of observation: air mixed by day stays diluted when the layer collapses, and what
+accumulates at night is diluted when the layer grows. Everything is a closed formula of place and time, without time
+stepping.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import numpy as np
 from deepcams.core.sun import declination_and_equation
 
 _HEATING = 0.17
-"""Sine of the sun's elevation from which the ground heats the air: the layer opens an hour after sunrise."""
+"""Sine of the solar elevation above which the ground heats the air: the layer grows from an hour after sunrise."""
 _GROWTH = 640.0
-"""Metres of layer for the square root of an hour of full sun."""
+"""Layer growth, metres per square root of an hour of full sun."""
 _SHALLOW, _STIRRED = 110.0, 130.0
-"""Depth of the layer at night without wind, metres, and what a wind of 30 km/h adds."""
+"""Nocturnal layer depth without wind, and its increase by a wind of 30 km/h, metres."""
 _COLLAPSE = 4.0
-"""Hours in which the layer collapses when the sun is low."""
+"""Duration of the collapse of the layer when the sun is low, hours."""
 _TYPICAL = 600.0
-"""Depth (metres) at which a source's concentration is what the emission maps say."""
+"""Reference depth, metres, at which concentrations equal those of the emission maps."""
 _LONGEST = 0.92
-"""Bounds the cosine of half the day's length: inside the polar circles the layer has some hours of night, too."""
+"""Bound of the cosine of half the day length: inside the polar circles the layer has some night, too."""
 _TURN = 2 * np.pi
 _ORIGIN = np.datetime64("2000-01-01", "s")
 
 
 class Day:
-    """What the sun does to the layer of some places in the course of a day.
+    """Diurnal evolution of the mixed layer at some places.
 
     Args:
         latitude: degrees, any shape.
         hour: local solar hours, 0..24, of the same shape.
-        declination: of the sun, radians.
+        declination: solar declination, radians.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Day:
         self.half_day = np.arccos(np.clip(-self.level / self.swing, -_LONGEST, 1.0))
 
     def _heat(self, until: np.ndarray) -> np.ndarray:
-        """Return hours of full sun from the begin of the day's heating to an hour angle."""
+        """Return hours of full sun from the start of the day's heating to an hour angle."""
         gone = self.level * (until + self.half_day)
         gone = gone + self.swing * (np.sin(until) + np.sin(self.half_day))
         return np.asarray(np.maximum(gone, 0) * (24 / _TURN))
 
     def deepest(self) -> np.ndarray:
-        """Return how far the day's layer grows, metres."""
+        """Return the maximum depth of the day's layer, metres."""
         return np.asarray(_GROWTH * np.sqrt(self._heat(self.half_day)))
 
     def since_deepest(self) -> np.ndarray:
@@ -64,7 +64,7 @@ class Day:
         return np.asarray((self.angle - self.half_day) % _TURN * (24 / _TURN))
 
     def layer(self) -> np.ndarray:
-        """Return how deep the sun's heat mixes the air now, metres; 0 at night."""
+        """Return the current mixing depth due to solar heating, metres; 0 at night."""
         day = np.abs(self.angle) < self.half_day
         grown = _GROWTH * np.sqrt(self._heat(np.where(day, self.angle, 0)))
         left = np.clip(1 - self.since_deepest() / _COLLAPSE, 0, 1)
@@ -81,16 +81,16 @@ def declination(hours: float) -> float:
 def hours_of_the_air(
     positions: np.ndarray, speeds: np.ndarray, hours: float, ages: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how dense over land the air still is with what was emitted into it, and how much people emitted then.
+    """Return the remaining concentration factor of earlier emissions over land, and the emission factor of their time.
 
     Args:
-        positions: where the air was at each age, vectors of length 1, (ages, 3, ...).
-        speeds: of the wind there, units of 30 km/h, (ages, ...).
-        hours: of the moment, since 2000-01-01 00:00 UTC.
-        ages: hours, the first of them 0.
+        positions: position of the air at each age, unit vectors, (ages, 3, ...).
+        speeds: wind speeds there, in units of 30 km/h, (ages, ...).
+        hours: time, hours since 2000-01-01 00:00 UTC.
+        ages: ages in hours, the first of them 0.
 
     Returns:
-        two logarithms of factors, (ages, ...), float32.
+        the logarithms of both factors, (ages, ...), float32.
     """
     x, y, z = np.moveaxis(positions, 1, 0)
     latitude = np.rad2deg(np.arctan2(z, np.hypot(x, y)))
@@ -110,12 +110,12 @@ def hours_of_the_air(
 
 
 def emitting(latitude: np.ndarray, hour: np.ndarray, declination: float) -> np.ndarray:
-    """Return when people emit, as the logarithm of a factor: traffic by day with two peaks, heating in cold evenings.
+    """Return the logarithm of the diurnal emission factor: traffic with two daily peaks, heating on cold evenings.
 
     Args:
         latitude: degrees.
         hour: local solar hours, 0..24.
-        declination: of the sun, radians.
+        declination: solar declination, radians.
     """
     cold = np.clip(np.abs(np.deg2rad(latitude)) - np.sign(latitude) * declination, 0, 1)
     night = _bump(hour, 2.5, 3.5)

@@ -1,7 +1,7 @@
-"""Maps on the sphere, sampled point by point so that a value never depends on what else is asked for.
+"""Maps on the sphere, sampled point by point so that a value never depends on the other requested points.
 
-Everything here acts element by element (no matrix products, no sums over the requested nodes): a node's value is
-the same to the last bit whether it is evaluated alone or with the whole globe.
+All operations are elementwise (no matrix products, no sums over the requested nodes): a node's value is identical to
+the last bit whether it is evaluated alone or with the whole globe.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEGREE = np.pi / 180
 
 
 def unit_vectors(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Points on the unit sphere: degrees, broadcast against each other -> (3, ...), float64; exact at the poles."""
+    """Return unit vectors (3, ...), float64, of degrees that broadcast; exact at the poles."""
     latitude, longitude = np.broadcast_arrays(latitude, longitude)
     cosine = np.where(np.abs(latitude) == 90, 0.0, np.cos(latitude * DEGREE))
     return np.stack(
@@ -31,7 +31,7 @@ def unit_vectors(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 
 def globe_axes(step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Latitudes (north to south, both poles) and longitudes (from 0) of a global map with this step, degrees."""
+    """Return latitudes (north to south, both poles) and longitudes (from 0) of a global map, degrees."""
     return 90 - step * np.arange(round(180 / step) + 1), step * np.arange(
         round(360 / step)
     )
@@ -75,11 +75,11 @@ class SphereMap:
 
 
 class Places:
-    """Points of the sphere to sample maps at; indices into maps of the same step are computed once.
+    """Points at which maps are sampled; indices into maps of the same step are computed once.
 
     Args:
-        latitude, longitude: degrees, float32 or float64, same shape; longitude in any turn.
-        arrays: whose arrays they are.
+        latitude, longitude: degrees, float32 or float64, same shape; longitudes modulo 360.
+        arrays: array library of the coordinates.
     """
 
     def __init__(self, latitude: Any, longitude: Any, arrays: Arrays = NUMPY) -> None:
@@ -90,7 +90,7 @@ class Places:
 
     @classmethod
     def from_vectors(cls, points: Any, arrays: Arrays = NUMPY) -> Places:
-        """Make places of vectors (3, ...) of any length but 0."""
+        """Make places from non-zero vectors (3, ...)."""
         x, y, z = points
         xp = arrays.xp
         latitude = xp.arctan2(z, xp.sqrt(x * x + y * y))
@@ -134,7 +134,7 @@ def blur(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _along_rows(rows: int, columns: int, sigma: float) -> np.ndarray:
-    """Transform of the Gaussian along each row, whose nodes lie the closer the nearer the pole."""
+    """Return the transform of the Gaussian along each row, in which nodes are closer together towards the poles."""
     latitudes = 90 - 180 / (rows - 1) * np.arange(rows)
     # the floor only turns a pole's row into its mean
     cosine = np.maximum(np.cos(latitudes * DEGREE), 1e-3)
@@ -146,18 +146,18 @@ def _along_rows(rows: int, columns: int, sigma: float) -> np.ndarray:
 def noise(
     random: np.random.Generator, step: float, spectrum: dict[float, float]
 ) -> np.ndarray:
-    """Make a smooth Gaussian random map, alike everywhere: a sum of octaves, of zero mean and unit variance.
+    """Make a smooth homogeneous Gaussian random map: a sum of octaves, with zero mean and unit variance.
 
     Args:
-        random: where the randomness comes from.
-        step: of the map, degrees.
-        spectrum: scale (degrees of arc, the Gaussian's sigma) -> amplitude of that octave.
+        random: random generator.
+        step: step of the map, degrees.
+        spectrum: amplitude of each octave by scale (degrees of arc, the Gaussian's sigma).
     """
     rows, columns = (axis.size for axis in globe_axes(step))
     total = np.zeros((rows, columns), np.float32)
     for sigma, amplitude in spectrum.items():
         octave = blur(random.standard_normal(total.shape, np.float32), sigma)
-        # What the blur leaves of unit variance, row by row: the mean squared transform, then the squared kernel.
+        # Remaining variance after the blur, by row: the mean squared transform, then the squared kernel.
         transform = _along_rows(rows, columns, sigma).astype(np.float64) ** 2
         both_sides = 2 * transform.sum(axis=1) - transform[:, 0] - transform[:, -1]
         left = gaussian_filter1d(
@@ -174,8 +174,8 @@ class Nodes:
     """Points to evaluate: all pairs of some latitudes and longitudes.
 
     Args:
-        latitudes, longitudes: degrees, float64, one-dimensional; NumPy's.
-        arrays: what to compute with at the points.
+        latitudes, longitudes: degrees, float64, one-dimensional NumPy arrays.
+        arrays: array library for the points.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class Nodes:
         return Places(latitude, longitude, self.arrays)
 
     def by_bands(self, work: Callable[[Nodes], Any]) -> np.ndarray:
-        """Return what ``work`` gives of all the nodes, as many rows at once as the library takes; NumPy's."""
+        """Apply ``work`` to all nodes in bands of rows that fit the library; return a NumPy array."""
         band = max(1, self.arrays.nodes // self.longitudes.size)
         parts = []
         for start in range(0, self.latitudes.size, band):
@@ -222,10 +222,10 @@ class Nodes:
     def interpolate(
         self, lattice: np.ndarray, step: float, smooth: bool = False
     ) -> Any:
-        """Read a lattice at the points, from 4 x 4 of its nodes, along latitude first.
+        """Interpolate a lattice at the points, from 4 x 4 of its nodes, along latitude first.
 
         Args:
-            lattice: (..., rows, columns) on ``globe_axes(step)``, with :func:`across_poles`; NumPy's.
+            lattice: NumPy array (..., rows, columns) on ``globe_axes(step)``, extended by :func:`across_poles`.
             smooth: the positive, smoothing cubic B-spline instead of the interpolating Catmull-Rom cubic.
 
         Returns:
@@ -242,7 +242,7 @@ class Nodes:
 
 
 class Points(Nodes):
-    """Single points to evaluate with NumPy; the same arithmetic as :class:`Nodes`: the same values to the last bit.
+    """Single points to evaluate with NumPy; results are identical to those of :class:`Nodes` to the last bit.
 
     Args:
         latitudes, longitudes: degrees, float64, (n,).
@@ -257,7 +257,7 @@ class Points(Nodes):
     def interpolate(
         self, lattice: np.ndarray, step: float, smooth: bool = False
     ) -> np.ndarray:
-        """Read a lattice at the points: (..., rows, columns) -> (..., n); see :meth:`Nodes.interpolate`."""
+        """Interpolate a lattice at the points: (..., rows, columns) -> (..., n); see :meth:`Nodes.interpolate`."""
         rows, columns = self.taps(step)
         down, east = self._weights(step, smooth)
 
@@ -268,7 +268,7 @@ class Points(Nodes):
 
 
 def _mixed(parts: Iterable[Any], weights: Any) -> Any:
-    """Return the weighted sum of arrays of any library, which are overwritten."""
+    """Return the weighted sum of arrays of any library; the arrays are overwritten."""
     total = None
     for part, weight in zip(parts, weights, strict=True):
         part *= weight

@@ -1,4 +1,4 @@
-"""Where the simulated stations stand, and what they would measure of the simulated truth."""
+"""Locations of simulated stations, and their measurements of the simulated truth."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from deepcams.core.errors import InputError
 from deepcams.simulation.emissions import cities
 
 FIRST_ID = 5_000_000
-"""Stations are numbered from here by the rank of their city."""
+"""First station number; stations are numbered by the rank of their city."""
 TWIN_ID = 500_000
-"""Added to a station's number for its second listing by another provider."""
+"""Offset of the number of a station's second listing by another provider."""
 
 _BIAS, _SCATTER, _NOISE = (
     0.15,
     0.12,
     0.8,
 )  # log of the instrument's factor, of each hour's; ug m-3
-_ABSENT = 0.02  # share of hours that a station does not report
+_ABSENT = 0.02  # fraction of hours not reported
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Station:
     """One simulated station.
 
     Attributes:
-        id: its number.
-        name: of its city.
+        id: station number.
+        name: name of its city.
         latitude, longitude: degrees, longitude in -180..180.
         timezone: IANA name.
-        twin_of: number of the station that this is a second listing of, or ``None``.
+        twin_of: number of the station of which this is a second listing, or ``None``.
     """
 
     id: int
@@ -49,20 +49,20 @@ def place_stations(
     bbox: tuple[float, float, float, float] | None = None,
     twins: float = 0.0,
 ) -> list[Station]:
-    """Place stations in cities, large ones more often; a larger number adds stations to the same others.
+    """Place stations in cities, preferring large ones; a larger number keeps the same stations and adds others.
 
     Args:
-        seed: of the world.
-        number: how many, twins not counted.
+        seed: seed of the world.
+        number: number of stations without twins.
         bbox: W S E N in degrees (W > E crosses the dateline).
-        twins: share of stations that are listed a second time within 100 m.
+        twins: fraction of stations that are listed a second time within 100 m.
 
     Raises:
-        InputError: fewer cities in the box than stations.
+        InputError: the box has fewer cities than stations.
     """
     known = cities()
     random = np.random.default_rng([seed, 6])
-    # Gumbel's trick: the largest keys are a draw without replacement, weighted, and nested in the number.
+    # Gumbel trick: the largest keys are a weighted draw without replacement, nested in the number.
     keys = 0.5 * np.log(np.maximum(known.population, 1)) + random.gumbel(
         size=known.population.size
     )
@@ -104,11 +104,11 @@ def place_stations(
 def measure(
     seed: int, station: Station, truth: np.ndarray, hours: np.ndarray
 ) -> np.ndarray:
-    """Return what a station reports of the true hourly means; the same whenever and in whatever company it is asked.
+    """Return a station's reports of true hourly means; independent of the other hours and stations requested.
 
     Args:
-        seed: of the world.
-        station: which one (a twin reports what its original does).
+        seed: seed of the world.
+        station: the station (a twin reports the same as its original).
         truth: (n,), ug m-3.
         hours: (n,), whole hours since 2000-01-01 UTC at which the means begin.
 
@@ -119,7 +119,7 @@ def measure(
         0, _BIAS
     )
     draws = _draws(seed, station, hours)
-    # Box and Muller: two normal draws of two uniform ones
+    # Box-Muller: two normal draws from two uniform ones
     length = np.sqrt(-2 * np.log(1 - draws[:, 0]))
     angle = 2 * np.pi * draws[:, 1]
     gain = np.exp(factor + _SCATTER * length * np.cos(angle))
@@ -129,7 +129,7 @@ def measure(
 
 
 def absent(seed: int, station: Station, hours: np.ndarray) -> np.ndarray:
-    """Which of the ``hours`` a station does not report: (n,), boolean."""
+    """Return a mask of the ``hours`` that a station does not report: (n,), boolean."""
     return np.asarray(_draws(seed, station, hours)[:, 2] < _ABSENT)
 
 

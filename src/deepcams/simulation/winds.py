@@ -9,26 +9,26 @@ import numpy as np
 from deepcams.simulation.sphere import globe_axes, unit_vectors
 
 EARTH = 6371.0
-"""Radius, km."""
+"""Radius of the Earth, km."""
 
 _CALM, _STORMY = 0.7, 0.6
-"""The eddies' strength at the equator, and what comes to it with the latitude's sine s: s² (1.5 - s²)."""
+"""Strength of the eddies at the equator, and the factor of its increase s² (1.5 - s²) with the sine of latitude s."""
 _JET = 500.0
-"""Westerlies: km/h of s⁴ (1 - s²) on the equator's circumference."""
+"""Amplitude of the westerlies s⁴ (1 - s²), km/h on the equator's circumference."""
 
 
 class Winds:
-    """Jets and trades, and travelling eddies on them.
+    """Jets and trade winds with superposed travelling eddies.
 
-    Stream function and velocity potential are sums of waves ``sin(k.x + w t + p)`` in three dimensions, seen on the
-    sphere only, so that they have no special place: no pole, no dateline. The rotational wind is ``x × grad psi``, the
-    divergent one the tangent part of ``grad chi``; cyclones are stronger in the middle latitudes than in the tropics.
+    Stream function and velocity potential are sums of waves ``sin(k.x + w t + p)`` in three dimensions, evaluated on
+    the sphere, so that no place is special: no pole, no dateline. The rotational wind is ``x × grad psi``, the
+    divergent one the tangential part of ``grad chi``; cyclones are stronger in mid-latitudes than in the tropics.
 
     Args:
-        seed: of the world.
-        eddies: number of waves; every fourth has a divergent wind beside its rotational one.
+        seed: seed of the world.
+        eddies: number of waves; every fourth also has a divergent wind.
         speed: root mean square speed of the eddies at 35 degrees, km/h.
-        divergent: the divergent wind's share of a wave that has one.
+        divergent: fraction of the divergent wind in a wave that has one.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Winds:
         self.divergent = divergent
 
     def __call__(self, points: np.ndarray, hours: float) -> np.ndarray:
-        """Angular velocity seen as motion on the unit sphere: points (3, ...) float32 -> (3, ...), per hour."""
+        """Return the velocity on the unit sphere: points (3, ...) float32 -> (3, ...), per hour."""
         x, y, z = points
         single = np.float32
         rotational = np.zeros_like(points)
@@ -77,11 +77,11 @@ class Winds:
 
 
 class Paths:
-    """Where the air over a lattice of places was, at given ages before a moment.
+    """Backward trajectories of the air over a lattice of places, at given ages before a time.
 
     Attributes:
-        step: of the lattice, degrees.
-        ages: hours, increasing, from 0.
+        step: step of the lattice, degrees.
+        ages: ages in hours, increasing, from 0.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Paths:
         )
 
     def at(self, hours: float) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and velocities of the air that arrives at ``hours``: both (ages, 3, rows, columns), float32."""
+        """Return positions and velocities of air arriving at ``hours``: both (ages, 3, rows, columns), float32."""
         points = self.start
         velocity = self.winds(points, hours)
         positions = [points]
@@ -114,7 +114,7 @@ class Paths:
     def between(
         self, positions: np.ndarray, velocities: np.ndarray, age: float
     ) -> np.ndarray:
-        """Position at any age up to the last: cubic Hermite between the known ones, (3, rows, columns)."""
+        """Interpolate the position at any age up to the last by cubic Hermite splines, (3, rows, columns)."""
         k = min(max(int(np.searchsorted(self.ages, age)) - 1, 0), len(self.ages) - 2)
         length = self.ages[k + 1] - self.ages[k]
         f = (age - self.ages[k]) / length

@@ -1,8 +1,8 @@
 """A simulated world with known truth: PM2.5 at any grid and cadence, a pure function of seed, place and time.
 
-The air at a node carries what was emitted along the path it came by: for each age on a fixed ladder the emission map,
-blurred the more the older the air, is read where the air was then. To that come texture that moves with the air, a
-background, and texture that stays in place.
+The air at a node carries the emissions along its trajectory: for each of a fixed set of ages the emission map, blurred
+more for older air, is sampled at the position of the air at that age. Texture that moves with the air, a background,
+and texture that stays in place are added.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ from deepcams.simulation.winds import EARTH, Paths, Winds
 T = TypeVar("T", int, float)
 
 WORLD_VERSION = 3
-"""Counts up when the world's values change; files of different versions are not put into one folder."""
+"""Version of the world, incremented when its values change; files of different versions do not share a folder."""
 
 YOUNG = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.7, 6.2, 8.0)
 OLD = (10.0, 13.5, 18.0, 24.0, 32.0)
-"""Ages (hours) at which emissions are read: the young ones at every node, the old ones on a 0.75 degree lattice."""
+"""Ages, hours, at which emissions are sampled: young ones at every node, old ones on a 0.75 degree lattice."""
 
 _SIGMAS = (0.12, 0.14, 0.17, 0.21, 0.26, 0.33, 0.42, 0.55, 0.7, 0.9, 1.2, 1.6, 2.1, 2.8)
 BLUR = dict(zip(YOUNG + OLD, _SIGMAS, strict=True))
-"""Age (hours) -> how far the emission has spread (sigma, degrees of arc)."""
+"""Spread of emissions (sigma, degrees of arc) by age (hours)."""
 
 LIFETIME = 36.0
-"""Hours in which a plume falls to 1/e."""
+"""Lifetime of a plume (decay to 1/e), hours."""
 
 TEXTURE_EPOCH = 24.0
 """Hours between generations of moving texture; two of them overlap at any time."""
 STIRRED = 48.0
-"""Hours for which the winds have stirred a generation before its epoch begins."""
+"""Hours for which the winds have deformed a generation before its epoch begins."""
 
 _AIR_MASSES = {0.5: 0.25, 1.0: 0.4, 2.0: 0.6, 4.0: 0.9, 8.0: 1.0}
 _EDDIES = {0.15: 0.2, 0.3: 0.4, 0.6: 0.7, 1.2: 1.0}
 _RELIEF = {0.12: 0.7, 0.3: 0.8, 0.8: 0.9, 2.0: 0.8}
-"""Scale (degrees) -> amplitude of air masses, of small eddies in them, of the ground's relief, of showers."""
+"""Amplitudes by scale (degrees) of air masses, of small eddies in them, of relief, and of showers."""
 _SHOWERS = {0.2: 0.4, 0.5: 0.7, 1.2: 1.0, 3.0: 0.8}
 _AIR, _SMALL, _MEMORY, _FRONT, _WASHED = 0.37, 0.108, 0.45, 0.6, 0.66
 _PLAIN, _RUGGED, _TRAPPED, _LEVELLED = 0.11, 0.64, 0.2, 0.66
@@ -73,15 +73,15 @@ _EVERYWHERE, _DRY, _POLAR = 0.7, 0.95, 0.4
 _PEOPLE, _COAST = 1.2, 0.4
 _CLEAN, _DRAWN, _MIXED = 3.1, 0.7, 0.18
 _KINDS = {6.0: 0.6, 14.0: 1.0}
-"""Scale (degrees) -> amplitude of what kind of day a place has."""
+"""Amplitude by scale (degrees) of the strength of the diurnal cycle."""
 _LAYER, _HABITS = (0.15, 0.95), (0.0, 1.4)
-"""From and to which power the layer's depth counts, and when people emit: weak and strong mornings."""
+"""Ranges of the exponents of the layer's depth and of the emission timing, which make mornings weak or strong."""
 _UPWIND = {0.0: 0.35, 0.5: 0.3, 1.0: 0.2, 1.6: 0.15}
-"""Age (hours) -> share of the ground that the air was over then in what relief does to it: streaks along the wind."""
+"""Weight, by age (hours), of the ground below the air in the effect of relief, which makes streaks along the wind."""
 
 
 def _shares(ages: tuple[float, ...]) -> dict[float, float]:
-    """Hours of emission that each age stands for (trapezoids), with decay."""
+    """Return the hours of emission that each age represents (trapezoidal rule), with decay."""
     last = ages[-1] + (ages[-1] - ages[-2]) / 2
     edges = [0.0, *((a + b) / 2 for a, b in pairwise(ages)), last]
     shares = {}
@@ -116,10 +116,10 @@ def _fires(seed: int, epoch: int) -> dict[str, np.ndarray]:
 
 @emissions.cached_maps
 def _ground(seed: int) -> dict[str, np.ndarray]:
-    """Make what never changes in a world.
+    """Make the maps that are constant in a world.
 
-    texture: logarithm of a factor; valley: how much more of it the night traps; background: ug m-3; origin: logarithm
-    of the background, blurred; land: fraction of land, blurred.
+    texture: logarithm of a factor; valley: its increase at night; background: ug m-3; origin: logarithm of the
+    background, blurred; land: fraction of land, blurred.
     """
     random = np.random.default_rng([seed, 4])
     land = land_fraction()
@@ -136,7 +136,7 @@ def _ground(seed: int) -> dict[str, np.ndarray]:
     levelled = 1 - _LEVELLED * (warm + polar)
     uneven = fine * (_PLAIN + _RUGGED * rugged) * levelled
     relief = near_land * (uneven + 0.2 * broad - 0.35 * high)
-    # Where air is trapped in the night: valleys, which the relief makes, and basins between the ranges.
+    # Air is trapped at night in valleys, given by the relief, and in basins between mountain ranges.
     trapped = _TRAPPED * (0.3 + rugged) * noise(random, emissions.STEP, _RELIEF)
     people = blur(emissions.city_emission(), 4.0)
     broad = noise(random, emissions.STEP, {8.0: 1.0, 16.0: 1.0})
@@ -145,7 +145,7 @@ def _ground(seed: int) -> dict[str, np.ndarray]:
     ice = (1 / (1 + np.exp((latitudes + 63) / 2.5)))[:, None]
 
     def kind(between: tuple[float, float], of_world: float) -> np.ndarray:
-        """Make a smooth map whose values are spread evenly between two; worlds differ, and places in them."""
+        """Make a smooth map with values spread evenly between two bounds, different between worlds and places."""
         world = of_world * random.standard_normal()
         uneven = noise(random, emissions.STEP, _KINDS) * np.sqrt(1 - of_world**2)
         low, high = between
@@ -167,10 +167,10 @@ def _ground(seed: int) -> dict[str, np.ndarray]:
 
 @emissions.cached_maps
 def _moving_texture(seed: int, epoch: int) -> dict[str, np.ndarray]:
-    """Make what air masses bring, as the logarithm of a factor: the air at the beginning of an epoch, stirred before.
+    """Make the texture of air masses at the start of an epoch, as the logarithm of a factor.
 
-    Smooth patches and the background of where the air was two days earlier; the winds have drawn both out to
-    filaments and pushed them together to fronts.
+    It combines smooth patches and the background at the position of the air two days earlier; the winds stretch both
+    to filaments and compress them to fronts.
     """
     random = np.random.default_rng([seed, 5, epoch + 2**31])
     patches = SphereMap(_AIR * noise(random, emissions.STEP, _AIR_MASSES))
@@ -202,12 +202,12 @@ def _moving_texture(seed: int, epoch: int) -> dict[str, np.ndarray]:
 
 
 class Moment:
-    """The world at one moment, to be read on any grid.
+    """The world at one time, to be evaluated on any grid.
 
     Args:
-        seed: of the world.
-        hours: since 2000-01-01 00:00 UTC.
-        arrays: what to compute with at a grid's nodes; at single points it is always NumPy.
+        seed: seed of the world.
+        hours: hours since 2000-01-01 00:00 UTC.
+        arrays: array library for the nodes of a grid; single points always use NumPy.
     """
 
     def __init__(self, seed: int, hours: float, arrays: Arrays = NUMPY) -> None:
@@ -237,7 +237,7 @@ class Moment:
             self._textures.append((weight, path, texture))
 
     def values(self, grid: Grid) -> np.ndarray:
-        """PM2.5 on ``grid``: (rows, columns), float32, ug m-3."""
+        """Return PM2.5 on ``grid``: (rows, columns), float32, ug m-3."""
         latitudes = grid.latitudes
         nodes = Nodes(latitudes, grid.longitudes % 360, self.arrays)
         aged = self._aged(nodes)
@@ -247,14 +247,14 @@ class Moment:
         return result
 
     def points(self, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
-        """PM2.5 at single places (degrees, float64): (n,), float32, ug m-3."""
+        """Return PM2.5 at single points (degrees, float64): (n,), float32, ug m-3."""
         where = Points(
             latitudes, np.where(np.abs(latitudes) == 90, 0, longitudes % 360)
         )
         return np.asarray(self._at(where, self._aged(where)))
 
     def _aged(self, where: Nodes) -> np.ndarray:
-        """Return what the old ages brought, on the lattice; only the nodes that ``where`` is read from are filled."""
+        """Return the contribution of the old ages on the lattice; only nodes needed for ``where`` are filled."""
         latitudes, longitudes = globe_axes(_OLD_STEP)
         lattice = np.full((latitudes.size, longitudes.size), np.nan, np.float32)
         numbers = across_poles(np.arange(lattice.size).reshape(lattice.shape))
@@ -276,12 +276,12 @@ class Moment:
         return sum(self._sources(age, *self._then(age, where), *kinds) for age in OLD)
 
     def _kinds(self, place: Places) -> tuple[Any, Any]:
-        """How much the layer's depth and people's habits count at the places: two powers."""
+        """Return the exponents of the layer's depth and of the emission timing at the places."""
         ground = _ground(self.seed)
         return ground["layer"].sample(place), ground["habits"].sample(place)
 
     def _then(self, age: float, where: Nodes) -> tuple[Places, Any]:
-        """Where the air at the points was ``age`` hours ago, and what it met there: speed, density, emission."""
+        """Return the position of the air ``age`` hours ago, and the wind speed, density and emission factor there."""
         there = where.interpolate(self._ages[age], self.paths.step)
         return Places.from_vectors(there[:3], where.arrays), there[3:]
 
@@ -319,7 +319,7 @@ class Moment:
         now = where.interpolate(self._ages[0.0][3:], self.paths.step)
         plume += self._sources(0.0, place, now, *kinds)
         ground = _ground(self.seed)
-        # What the ground below and upwind takes from the air and keeps in it, as the logarithm of a factor.
+        # Effect of the ground below and upwind, as the logarithm of a factor.
         relief = _UPWIND[0.0] * ground["texture"].sample(place)
         for age in YOUNG[1:]:
             there, met = self._then(age, where)
@@ -332,13 +332,13 @@ class Moment:
                 where.interpolate(path, self.paths.step), arrays
             )
             moving = moving + weight * texture.sample(there)
-        # Air masses meet in fronts: nearly level within, steep between.
+        # Air masses are nearly uniform, with steep fronts between them.
         moving = _FRONT * xp.tanh(moving / _FRONT)
         total = ground["background"].sample(place)
-        # Plumes are drawn out by the same winds, and within them there is more to draw out.
+        # The same winds stretch plumes, in which the texture is stronger.
         total += plume * xp.exp(_DRAWN * moving)
         total *= xp.exp(moving)
-        # The shallow layer of the night fills valleys, the deep one of the day empties them.
+        # The shallow nocturnal layer fills valleys, the deep one of the day empties them.
         night = now[1] * ground["land"].sample(place)
         total *= xp.exp(relief + night * (_MIXED + ground["valley"].sample(place)))
         return total
@@ -366,15 +366,15 @@ def _lattice(values: np.ndarray) -> np.ndarray:
 _ORIGIN = int(np.datetime64("2000-01-01T00:00", "ns").astype("int64"))
 _HOUR = int(HOUR.astype("int64"))
 _BLOCK_NODES = 4_200_000
-"""Most nodes of one lazy block: four global hours at 0.25 degrees, 17 MB."""
+"""Maximum number of nodes in a lazy block: four global hours at 0.25 degrees, 17 MB."""
 
 
 @dataclass(frozen=True)
 class SimulatedWorld:
-    """Cities, fires, dust and sea salt carried by smooth winds over a textured ground.
+    """Emissions of cities, fires, dust and sea salt, transported by smooth winds over a textured ground.
 
-    The value at a node and a moment depends on nothing else: not on the region, the grid's step or the other times
-    asked for, nor on the chunks, to the last bit on the same platform.
+    The value at a node and time is independent of the region, the grid's step, the other requested times and the
+    chunks, to the last bit on the same platform.
 
     Attributes:
         seed: chooses the world.
@@ -396,10 +396,10 @@ class SimulatedWorld:
         """Return the truth on ``grid`` at ``times``; lazy, one block for a day or a few hours of it.
 
         Args:
-            grid: any regular grid, also a region.
+            grid: any regular grid, global or regional.
             times: ``datetime64``, strictly increasing.
             mean: means over the hour around each time (GEOS-CF stamps HH:30) instead of instants.
-            arrays: what to compute with, by default NumPy; others (PyTorch on a GPU, see
+            arrays: array library, by default NumPy; others (PyTorch on a GPU, see
                 :mod:`deepcams.simulation.arrays`) agree with it to about 1e-5 of the value, and to 3e-4 near
                 the sharpest sources.
 
@@ -418,7 +418,7 @@ class SimulatedWorld:
             )
         grid = grid.canonical()
         most = max(1, _BLOCK_NODES // (grid.rows * grid.columns))
-        # No block goes beyond a day: files of a day then never compute what is not theirs.
+        # No block extends beyond a day, so that daily files need no values of other days.
         blocks: list[int] = []
         for left in np.unique(times.astype("datetime64[D]"), return_counts=True)[
             1
@@ -467,9 +467,9 @@ def hourly_mean(at: Callable[[T], np.ndarray], middle: T, half: T) -> np.ndarray
     """Return the mean of single-precision values over an hour by Simpson's rule.
 
     Args:
-        at: gives the values at a moment; called for the middle last, so that the next hour begins with a cached end.
-        middle: of the hour.
-        half: of an hour.
+        at: function that returns the values at a time; the middle is evaluated last, so that a cache keeps the end.
+        middle: middle of the hour.
+        half: half an hour.
     """
     before = at(middle - half)
     after = at(middle + half)
@@ -504,14 +504,14 @@ def open_simulated(
     Args:
         paths: the period as text, for instance ``2019-12-01..2019-12-02`` (nothing is read from disk).
         variable: only PM2.5 (``pm2p5``) is simulated.
-        grid: default the 0.25 degree globe.
-        seed: chooses the world.
-        hours: between two times (3 for CAMS).
+        grid: grid of the field; default: the 0.25 degree globe.
+        seed: seed of the world.
+        hours: hours between times (3 for CAMS).
         mean: hourly means stamped in the middle of the hour instead of instants on the hour.
-        arrays: what to compute with (see :meth:`SimulatedWorld.field`).
+        arrays: array library (see :meth:`SimulatedWorld.field`).
 
     Raises:
-        InputError: not one period, another variable, or no step of at least an hour.
+        InputError: not exactly one period, another variable, or a step of less than an hour.
     """
     if not isinstance(paths, str):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Simulated fields in the layouts in which the Atmosphere Data Store gives EAC4: today's, that before 2024, zipped."""
+"""Writer of simulated fields in the Atmosphere Data Store's layouts of EAC4: current, before 2024, zipped."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from deepcams.simulation.write_fields import from_180_west, save_netcdf, write_f
 
 CamsLayout = Literal["new", "old", "zip"]
 Others = Callable[[Grid, np.ndarray], dict[str, np.ndarray]]
-"""Gives the other variables of a file, (times, rows, columns), on a grid at some times."""
+"""Function that returns further variables of a file, (times, rows, columns), on a grid at some times."""
 
 _MEMBER = "data_sfc.nc"
 _MISSING = np.int16(-32767)
 _SCALE = 1e-9
-"""kg in a microgram."""
+"""Kilograms per microgram."""
 _NAMES = {
     "units": "kg m**-3",
     "long_name": PM25.long_name,
@@ -63,22 +63,22 @@ def write_cams(
     """Write a field as a CAMS EAC4 file; it appears under its name only when complete.
 
     Args:
-        field: canonical field of instants on the 0.75 degree nodes, every 3 hours in CAMS (any other grid and
-            cadence is written as it is).
-        path: of the file.
+        field: canonical field of instants; CAMS has 0.75 degree nodes every 3 hours, but any grid and cadence is
+            written.
+        path: path of the file.
         layout: ``new`` (netCDF-4, ``valid_time``, 0..360), ``old`` (netCDF-3, ``time`` in hours since 1900, 16-bit
             packed, -180..180) or ``zip`` (the new one as member ``data_sfc.nc``).
         overwrite: replace the file if it exists; otherwise it is not touched.
         progress: called with the number of times done.
         world: see :func:`~deepcams.simulation.write_fields.write_file`.
-        others: gives ``u10``, ``v10`` or ``t2m`` for the same file, as
-            :func:`~deepcams.simulation.meteorology.meteorology` does.
+        others: function that returns ``u10``, ``v10`` or ``t2m`` for the same file, such as
+            :func:`~deepcams.simulation.meteorology.meteorology`.
 
     Returns:
         whether the file was written now.
 
     Raises:
-        InputError: unknown layout, no canonical field, or times that the old layout cannot hold.
+        InputError: an unknown layout, a field that is not canonical, or times that the old layout cannot hold.
         OutputError: the file cannot be written.
     """
     choose("CAMS layout", layout, get_args(CamsLayout))
@@ -171,7 +171,7 @@ def _write_new(field: xr.DataArray, path: Path, others: Others | None) -> None:
 
 
 def _packing(values: np.ndarray) -> dict[str, Any]:
-    """Return the encoding that spreads 16-bit numbers over the range of the known values."""
+    """Return the encoding that maps the range of the valid values to 16-bit integers."""
     known = values[~np.isnan(values)]
     low, high = 0.0, 0.0
     if known.size:

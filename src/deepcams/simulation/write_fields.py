@@ -1,4 +1,4 @@
-"""The simulated truth itself: hourly instants, one netCDF a day; and what all writers of simulated fields share."""
+"""Writer of the simulated truth: hourly instants, one netCDF per day; and common parts of all writers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deepcams.files.atomic import atomic_path, os_errors_explained, write_atomic
 from deepcams.files.records import FOLDER, Record, Records, fingerprint
 
 STATE = f"{FOLDER}-simulation"
-"""Hidden folder of simulated files; ``.deepcams`` itself would make them an output of deepcams, which is no input."""
+"""Hidden folder of simulated files; ``.deepcams`` would mark them as an output of deepcams instead of an input."""
 
 _SINCE = np.datetime64("2003-01-01", "ns")
 _COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True}
@@ -29,13 +29,13 @@ _COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True}
 
 @dataclass
 class Written:
-    """What a writer did.
+    """The result of a writer.
 
     Attributes:
         files: number of files written now.
-        kept: number of files that were complete before, and left as they were.
+        kept: number of files that were already complete.
         bytes: size of the files written now.
-        paths: of all of them, in order.
+        paths: paths of all files, in order.
     """
 
     files: int = 0
@@ -63,15 +63,15 @@ def write_file(
 ) -> bool:
     """Compute a field chunk by chunk in time and write its file, which appears only when it is complete.
 
-    Each chunk is stored until the file is written, so a run that is killed within a file goes on within it.
+    Each chunk is stored until the file is written, so a run that was killed within a file resumes within it.
 
     Args:
-        field: canonical; lazy.
-        path: of the file.
-        write: writes the computed field to a temporary path.
+        field: canonical field, lazy.
+        path: path of the file.
+        write: function that writes the computed field to a temporary path.
         overwrite: replace the file if it exists; otherwise it is not touched.
         progress: called with the number of times done.
-        world: everything that the field's values depend on besides their places and times; empty: nothing is stored.
+        world: everything that determines the field's values besides places and times; empty: chunks are not stored.
 
     Returns:
         whether the file was written now.
@@ -91,7 +91,7 @@ def write_file(
 
 
 def time_chunks(field: xr.DataArray) -> Iterator[slice]:
-    """Yield the times of each chunk of a lazy field; all times of one in memory."""
+    """Yield the times of each chunk of a lazy field, or all times of a field in memory."""
     start = 0
     for length in field.chunks[0] if field.chunks else (field.sizes["time"],):
         yield slice(start, start + length)
@@ -99,7 +99,7 @@ def time_chunks(field: xr.DataArray) -> Iterator[slice]:
 
 
 def _stored(block: xr.DataArray, folder: Path, world: str) -> np.ndarray:
-    """Read a block that an earlier run has computed; compute and store it where there is none, or a damaged one."""
+    """Read a block computed by an earlier run; compute and store it if it is missing or damaged."""
     item = str(block.time.values[0])
     places = (block[name].values for name in DIMS)
     inputs = fingerprint(world, *places)
@@ -128,9 +128,9 @@ def write_calendar(
     """Write one file for each day (``D``) or month (``M``) of a field.
 
     Args:
-        field: canonical; lazy.
+        field: canonical field, lazy.
         unit: ``D`` or ``M``.
-        write: writes one of the parts, and returns the path and whether the file was written now.
+        write: function that writes one part, and returns the path and whether the file was written now.
         progress: called with the number of times done.
     """
     written = Written()
@@ -179,11 +179,11 @@ def write_days(
     progress: Progress = no_progress,
     world: str = "",
 ) -> Written:
-    """Write a field as one netCDF a day (``simulated_YYYYMMDD.nc``); each appears only when complete.
+    """Write a field as one netCDF per day (``simulated_YYYYMMDD.nc``); each appears only when complete.
 
     Args:
-        field: canonical field; times on whole minutes.
-        folder: where the files go.
+        field: canonical field with times on full minutes.
+        folder: folder of the files.
         overwrite: replace files that exist; otherwise they are not touched.
         progress: called with the number of times done.
         world: see :func:`write_file`.
@@ -196,7 +196,7 @@ def write_days(
     def write(day: xr.DataArray, progress: Progress) -> tuple[Path, bool]:
         date = str(day.time.dt.strftime("%Y%m%d").values[0])
         if day.sizes["time"] != 24:
-            # A part of a day has its hours in the name, so that it is not taken for a longer one.
+            # The file name of a partial day has its hours, to distinguish it from a longer one.
             first, last = day.time.dt.strftime("%H").values[[0, -1]]
             date += f"T{first}-{last}"
         path = Path(folder) / f"simulated_{date}.nc"

@@ -1,4 +1,4 @@
-"""Simulated hourly means as GEOS-CF version 1 publishes its own: one file an hour, south first, from 180 W."""
+"""Writer of simulated hourly means in the layout of GEOS-CF version 1: one file per hour, south first, from 180 W."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def write_geos_cf(
 
     Args:
         field: canonical field of hourly means stamped HH:30, on the globe or a region.
-        folder: where the files go.
+        folder: folder of the files.
         overwrite: replace files that exist; otherwise they are not touched.
         progress: called after each file.
 
     Raises:
-        InputError: the field holds no hourly means stamped HH:30.
+        InputError: the field does not hold hourly means stamped HH:30.
         OutputError: a file cannot be written.
     """
     grid_of(field)

@@ -1,6 +1,6 @@
-"""Simulated stations in the layout of OpenAQ's archive: one small csv.gz per location and local day.
+"""Writer of simulated stations in the layout of OpenAQ's archive: one small csv.gz per location and local day.
 
-On request with the dirt that the real archive holds, and a table of exactly what was planted.
+Optionally with faults as in the real archive, and a table of all faults planted.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _DETAIL = {"sentinel": "-999", "units": "ppm"}
 
 @dataclass(frozen=True)
 class Dirt:
-    """How much of what goes wrong in real archives is planted.
+    """Frequencies of planted faults, as found in real archives.
 
     Attributes:
-        sentinel, duplicate, negative: share of rows that read -999, stand twice, or lie below zero.
-        constant: share of station days with a run of 8 to 12 equal values.
-        units: share of station days reported in ppm.
-        twins: share of stations listed twice within 100 m (planted where the stations are placed).
+        sentinel, duplicate, negative: fraction of rows that are -999, repeated, or negative.
+        constant: fraction of station days with a run of 8 to 12 equal values.
+        units: fraction of station days reported in ppm.
+        twins: fraction of stations listed twice within 100 m (planted when stations are placed).
     """
 
     sentinel: float = 0.01
@@ -75,23 +75,23 @@ def write_openaq(
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> tuple[Written, pd.DataFrame]:
-    """Write what simulated stations measure, for all local days that the period touches (by its UTC dates).
+    """Write the measurements of simulated stations, for all local days that the period touches (by its UTC dates).
 
-    Values are hourly means of the simulated truth at the station's place, with each instrument's own factor, noise
-    and absent hours. ``datetime`` is the hour's end in local time with offset. Half of the stations also report PM10.
+    Values are hourly means of the simulated truth at the station, with a factor, noise and missing hours of each
+    instrument. ``datetime`` is the hour's end in local time with offset. Half of the stations also report PM10.
 
     Args:
-        seed: of the world.
+        seed: seed of the world.
         stations: see :func:`place_stations`.
         period: its first and last UTC date are the first and last local day.
         folder: the archive's root; files go to ``records/csv.gz/locationid=../year=../month=..``.
-        dirt: what to plant; ``None`` for clean files.
+        dirt: faults to plant; ``None`` for clean files.
         overwrite: replace files that exist; otherwise they are not touched.
         progress: called after each file.
 
     Returns:
-        what was written, and one row per planted thing: location_id, datetime (as in the file; empty for a twin),
-        kind (sentinel, duplicate, negative, constant, units, twin) and detail; the dirt of files not touched included.
+        the result of writing, and one row per planted fault: location_id, datetime (as in the file; empty for a twin),
+        kind (sentinel, duplicate, negative, constant, units, twin) and detail; faults in kept files are included.
 
     Raises:
         OutputError: a file cannot be written.
@@ -136,7 +136,7 @@ def write_openaq(
 
 
 def _hours(station: Station, day: date) -> tuple[list[str], np.ndarray]:
-    """Return the UTC hours that begin in a station's local day: stamps of their ends as written, and their begins."""
+    """Return the hours that begin in a station's local day: stamps of their ends as written, and their starts (UTC)."""
     zone = ZoneInfo(station.timezone)
     first = datetime(day.year, day.month, day.day, tzinfo=UTC) - 15 * _HOUR
     stamps = []
@@ -152,7 +152,7 @@ def _hours(station: Station, day: date) -> tuple[list[str], np.ndarray]:
 def _plan(
     seed: int, station: Station, day: date, dirt: Dirt | None, missing: np.ndarray
 ) -> np.ndarray:
-    """Return the kind of dirt in each hour ("" for none); the same with or without writing the file."""
+    """Return the kind of fault in each hour ("" for none), independent of whether the file is written."""
     size = missing.size
     kinds = np.full(size, "", "U9")
     if dirt is None or station.twin_of is not None:

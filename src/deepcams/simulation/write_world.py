@@ -1,4 +1,4 @@
-"""One call that writes a simulated world in a provider's layout: what ``deepcams simulate`` does."""
+"""Writer of a simulated world in a provider's layout, as used by ``deepcams simulate``."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ Layout = Literal["cams", "geos-cf", "openaq", "field"]
 
 @dataclass
 class Simulation:
-    """What was simulated and written.
+    """The result of a simulation.
 
     Attributes:
-        written: which files.
-        what: one phrase for people.
-        planted: the planted dirt (OpenAQ only).
+        written: files written and kept.
+        what: description in one phrase.
+        planted: table of planted faults (OpenAQ only).
     """
 
     written: Written
@@ -52,7 +52,7 @@ class Simulation:
     planted: pd.DataFrame | None = None
 
     def summary(self, folder: Path | str) -> str:
-        """Return the closing line for people."""
+        """Return a closing line for display."""
         text = f"{self.written.files} files ({size(self.written.bytes)}) written to {folder}"
         if self.written.kept:
             text += f", {self.written.kept} complete ones kept"
@@ -77,26 +77,26 @@ def simulate(
     arrays: Arrays | None = None,
     progress: Progress = no_progress,
 ) -> Simulation:
-    """Write a simulated world; files that are complete are not written again.
+    """Write a simulated world; complete files are not written again.
 
     Args:
-        folder: where the files go.
-        layout: ``cams`` (0.75 degrees, 3-hourly instants that are the area means of the truth; one file a month),
-            ``geos-cf`` (0.25 degrees, hourly means, one file an hour), ``openaq`` (stations in cities, one file a
-            station and day) or ``field`` (0.25 degrees, hourly instants, one netCDF a day).
+        folder: folder of the files.
+        layout: ``cams`` (0.75 degrees, 3-hourly instants that are area means of the truth; one file per month),
+            ``geos-cf`` (0.25 degrees, hourly means, one file per hour), ``openaq`` (stations in cities, one file per
+            station and day) or ``field`` (0.25 degrees, hourly instants, one netCDF per day).
         period: a :class:`Period` or its text.
-        bbox: W S E N in degrees (W > E crosses the dateline); default the globe.
-        seed: chooses the world.
+        bbox: W S E N in degrees (W > E crosses the dateline); default: the globe.
+        seed: seed of the world.
         cams_layout: ``new``, ``old`` or ``zip``.
-        stations: how many, for ``openaq``.
-        dirt: plant what goes wrong in real archives, for ``openaq``, and list it in ``planted.csv``.
-        meteorology: write winds and temperature (``u10``, ``v10``, ``t2m``) into the files of ``cams``, too.
-        overwrite: write existing files anew.
-        arrays: what to compute fields with, by default NumPy (see :meth:`SimulatedWorld.field`; stations always do).
-        progress: called with how much is done and how much there is.
+        stations: number of stations, for ``openaq``.
+        dirt: plant faults as in real archives, for ``openaq``, and list them in ``planted.csv``.
+        meteorology: also write winds and temperature (``u10``, ``v10``, ``t2m``) to the files of ``cams``.
+        overwrite: rewrite existing files.
+        arrays: array library for fields, by default NumPy (see :meth:`SimulatedWorld.field`); stations always use it.
+        progress: called with the amount done and the total.
 
     Raises:
-        InputError: an argument is not what it should be.
+        InputError: an argument is invalid.
         OutputError: the folder holds another simulated world, another process writes to it, or it cannot be written
             to.
     """
@@ -130,7 +130,7 @@ def simulate(
                     planted.to_csv(temporary, index=False)
         what = f"{len(places)} simulated stations"
         return Simulation(written, what, planted if dirt else None)
-    # everything that a field's values depend on besides places and times
+    # everything that determines a field's values besides places and times
     key = f"world {WORLD_VERSION}, seed {seed}, bbox {bbox}"
     mean = layout == "geos-cf"
     times = _times(period, 3 if layout == "cams" else 1, mean)
@@ -162,14 +162,14 @@ def simulate(
 def _claim(
     folder: Path, layout: Layout, overwrite: bool, seed: int, **settings: Any
 ) -> None:
-    """Note whose world a layout's files in the folder are, so that a rerun need not write complete ones again.
+    """Record the settings of a layout's files in the folder, so that a rerun need not rewrite complete ones.
 
     Args:
-        folder: each layout has its own settings in it.
-        layout: of the files.
-        overwrite: forget the settings of an earlier run.
-        seed: of the world.
-        settings: what the files' values depend on besides seed and period.
+        folder: folder of the files; each layout has separate settings in it.
+        layout: layout of the files.
+        overwrite: discard the settings of an earlier run.
+        seed: seed of the world.
+        settings: settings that determine the files' values besides seed and period.
 
     Raises:
         OutputError: the folder holds files with other settings, or cannot be written to.
@@ -192,7 +192,7 @@ def _write_months(
     layout: CamsLayout,
     progress: Progress,
 ) -> Written:
-    """Write one file a month, named after its first and last time."""
+    """Write one file per month, named after its first and last time."""
     suffix = "zip" if layout == "zip" else "nc"
 
     def write(month: xr.DataArray, progress: Progress) -> tuple[Path, bool]:

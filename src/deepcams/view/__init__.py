@@ -1,5 +1,5 @@
-"""A map to move about in: a small server of this machine alone, and the page that it gives to the browser.
+"""Interactive map in the browser: a small local server and its page.
 
-Made of the standard library and one page of plain JavaScript, so that it needs no further package and no network:
-a plotting server would bring 20 packages, and would send pictures where values are wanted.
+It consists of the standard library and one page of plain JavaScript, so it needs no further packages and no network: a
+plotting server would add 20 packages, and would send images instead of values.
 """

@@ -1,4 +1,4 @@
-"""Reading what a map shows: the chunks that its box touches, each decompressed once while it may be needed again."""
+"""Cache of chunks for maps: only the chunks that a box touches are read, and recent ones are kept decompressed."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from deepcams.readers.frames import stored_values
 from deepcams.writers.layout import CHUNK, Layout
 
 KEEP_BYTES = 128 << 20
-"""Of decompressed chunks that are kept."""
+"""Maximum size of the cached decompressed chunks, bytes."""
 SLAB = 64
-"""Times of a series that are read at once, or a chunk of the file's."""
+"""Number of times of a series read at once, unless the file's chunks are longer."""
 FARTHEST_AHEAD = 24 * 31
-"""Times: a longer way from one frame to the next is a jump, not a step that will be repeated."""
+"""Largest step between requested frames, in times, that is expected to be repeated; longer ones are jumps."""
 
 _Key = tuple[int, int, int]
 
 
 class Blocks:
-    """Frames of a lazy field, cut to a box; safe for several threads.
+    """Frames of a lazy field, cropped to a box; thread-safe.
 
-    A block is as large as one of the chunks that deepcams writes: 6 times, and about 100 x 180 nodes.
+    A block is as large as a chunk written by deepcams: 6 times, and about 100 x 180 nodes.
 
     Args:
-        field: canonical, lazy or not.
-        values: the same values as an array that reads only what it is indexed with; default the stored ones.
-        keep_bytes: how much to keep of what was read.
+        field: canonical field, lazy or not.
+        values: the same values as an array that reads only what is indexed; default: the stored ones.
+        keep_bytes: maximum size of the cache, bytes.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class Blocks:
         self.blocks_read = 0
 
     def frame(self, at: int, rows: slice, columns: np.ndarray) -> np.ndarray:
-        """One frame: float32, ug m-3, never negative, missing values NaN.
+        """Return one frame: float32, ug m-3, non-negative, missing values NaN.
 
         Args:
             at: index of the time.
-            rows: of the grid, not empty.
+            rows: rows of the grid, not empty.
             columns: indices into the grid's columns, in any order.
 
         Returns:
             (rows, columns).
         """
         with self._lock:
-            self._asked += 1  # whoever reads ahead makes way
+            self._asked += 1  # interrupts reading ahead
         block, inside = divmod(at, self._long)
         values = np.empty((rows.stop - rows.start, columns.size), np.float32)
         for (down, wide), piece in self._pieces(
@@ -90,16 +90,16 @@ class Blocks:
         return downs, np.unique(columns // self._wide).tolist()
 
     def read_ahead(self, at: int, rows: slice, columns: np.ndarray) -> None:
-        """Read what is likely to be asked for after a frame: as far again as from the one before it, then its sides.
+        """Prefetch what is likely to be requested after a frame: the frame one more step ahead, then its surroundings.
 
-        It reads a row of blocks at a time, and stops as soon as another frame is asked for.
+        It reads one row of blocks at a time, and stops as soon as another frame is requested.
         """
         with self._lock:
             mine, way = self._asked, at - self._last
             self._last = at
         way = way if 0 < abs(way) <= FARTHEST_AHEAD else 1
         here = at // self._long
-        # The block that the next such step enters, be it many steps ahead; then the one on the other side.
+        # The next block in the direction of the step, even if many steps ahead; then the one on the other side.
         ahead = (
             (at + way) // self._long
             if abs(way) >= self._long
@@ -117,7 +117,7 @@ class Blocks:
                     self._taken([(block, down, wide) for wide in across])
 
     def series(self, first: int, last: int, row: int, column: int) -> np.ndarray:
-        """The values at one node at the times ``first`` to ``last`` (exclusive), as :meth:`frame` has them."""
+        """Return the values at one node for the times ``first`` to ``last`` (exclusive), see :meth:`frame`."""
         own = field_chunk(self.field)
         length = -(-SLAB // own) * own
         parts = []
@@ -128,7 +128,7 @@ class Blocks:
                 part = part.compute(scheduler="synchronous")
             parts.append(np.array(part, np.float32))
             first = end
-            time.sleep(0.001)  # others get their turn at the files (HDF5 has one lock)
+            time.sleep(0.001)  # let others read (HDF5 has a single lock)
         values = np.concatenate(parts) if parts else np.empty(0, np.float32)
         clean(values)
         return values
@@ -136,7 +136,7 @@ class Blocks:
     def _pieces(
         self, block: int, downs: range, across: list[int]
     ) -> dict[tuple[int, int], np.ndarray]:
-        """The blocks of one span of times; what is kept is given at once, also while others are being read."""
+        """Return the blocks of one span of times; cached ones are returned without waiting for other reads."""
         keys = [(block, down, wide) for down in downs for wide in across]
         try:
             return self._taken(keys)
@@ -156,7 +156,7 @@ class Blocks:
             return found
 
     def _fetch(self, block: int, downs: range, across: list[int]) -> None:
-        """Read what is missing; neighbours in one, since each reading costs as much as several blocks."""
+        """Read the missing blocks; adjacent ones together, because each read costs as much as several blocks."""
         with self._lock:
             missing = {
                 down: tuple(w for w in across if (block, down, w) not in self._kept)
@@ -168,7 +168,7 @@ class Blocks:
                 self._read(block, band, [wide for _, wide in run])
 
     def _read(self, block: int, downs: list[int], wides: list[int]) -> None:
-        """Read a rectangle of blocks and keep each."""
+        """Read a rectangle of blocks and cache each."""
         tall, wide, start = self._tall, self._wide, block * self._long
         top, left = downs[0], wides[0]
         part = self._values[
@@ -189,5 +189,5 @@ class Blocks:
 
 
 def field_chunk(field: xr.DataArray) -> int:
-    """Return how many times a field's first chunk holds."""
+    """Return the number of times in a field's first chunk."""
     return int(field.chunks[0][0]) if field.chunks else 1

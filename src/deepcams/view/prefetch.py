@@ -1,4 +1,4 @@
-"""One thread that does what may be wanted next; of each kind only the newest wish counts."""
+"""A background thread for speculative work; only the newest task of each kind is kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Prefetcher:
-    """A thread that ends with the process, whatever it is doing: nobody waits for what was only likely to be wanted."""
+    """A daemon thread for speculative work, which ends with the process without being waited for."""
 
     def __init__(self) -> None:
         self._wishes: dict[str, Callable[[], None]] = {}
@@ -19,13 +19,13 @@ class Prefetcher:
         self._thread.start()
 
     def wish(self, kind: str, do: Callable[[], None]) -> None:
-        """Do this soon; an earlier wish of the kind that has not begun is dropped."""
+        """Schedule a task; an earlier task of the same kind that has not started is dropped."""
         with self._changed:
             self._wishes[kind] = do
             self._changed.notify()
 
     def close(self, patience: float = 0.5) -> bool:
-        """Drop all wishes and end the thread; whether it has ended within that many seconds."""
+        """Drop all tasks and stop the thread; return whether it ended within ``patience`` seconds."""
         with self._changed:
             self._closed = True
             self._wishes.clear()
@@ -42,5 +42,5 @@ class Prefetcher:
                 do = self._wishes.pop(next(iter(self._wishes)))
             with contextlib.suppress(
                 Exception
-            ):  # whoever asks for these very values is told what is wrong with them
+            ):  # a request for these values reports the error
                 do()

@@ -1,4 +1,4 @@
-"""The server behind the map: the page, and what it asks for; for this machine alone unless told otherwise."""
+"""The HTTP server of the map: the page and its requests; only for this machine by default."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _POLICY = (
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one :class:`Shown` until it is stopped.
+    """Server of one :class:`Shown`, until it is stopped.
 
     Args:
-        shown: what is served.
-        host: address to listen at.
-        port: to listen at; 0: any that is free.
+        shown: the data to serve.
+        host: address to listen on.
+        port: port to listen on; 0: any free one.
 
     Raises:
-        InputError: the port is taken, may not be used, or the address is none of this machine's.
+        InputError: the port is taken or not permitted, or the address does not belong to this machine.
     """
 
     daemon_threads = True
@@ -88,14 +88,14 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         host, port = self.server_address[:2]
         host = str(host)
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """While an answer is being made; none is begun once the server is ending."""
+        """Mark a response in progress within the block; raise if the server is stopping."""
         with self._changed:
             if self._ending:
                 raise ConnectionAbortedError
@@ -108,13 +108,13 @@ class Server(ThreadingHTTPServer):
                 self._changed.notify_all()
 
     def at_rest(self, patience: float = 0.5) -> bool:
-        """End: whether no answer is being made any more, or soon (s)."""
+        """Accept no more requests; return whether all responses finished within ``patience`` seconds."""
         with self._changed:
             self._ending = True
             return self._changed.wait_for(lambda: not self._answering, patience)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that has gone away is no error."""
+        """Ignore errors of browsers that closed the connection."""
         import sys
 
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
@@ -130,27 +130,27 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers one browser's requests; all of them only read."""
+    """Handler of a browser's requests, all of which are read-only."""
 
     protocol_version = "HTTP/1.1"
     server: Server
     timeout = 60
     disable_nagle_algorithm = (
-        True  # or the last bytes of an answer wait for the browser's acknowledgement
+        True  # else the end of a response waits for an acknowledgement
     )
 
     def log_message(self, *arguments: Any) -> None:
-        """Say nothing of requests."""
+        """Do not log requests."""
 
     def version_string(self) -> str:
         return "deepcams"
 
     def do_HEAD(self) -> None:
-        """Answer as to GET, without the body."""
+        """Respond as to GET, without the body."""
         self.do_GET()
 
     def do_GET(self) -> None:
-        """Give the page, or what it asks for."""
+        """Respond with the page, or with the data it requests."""
         if not self._is_meant():
             self._send(HTTPStatus.FORBIDDEN, "text/plain", b"not for this host name")
             return
@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
             OSError,
             RuntimeError,
             ValueError,
-        ) as error:  # how damaged files make themselves felt
+        ) as error:  # errors of damaged files
             words = " ".join(str(error).split())
             self._refuse(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -201,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, "application/json", json.dumps({"error": why}).encode())
 
     def _is_meant(self) -> bool:
-        """Whether the request names this machine: other sites' pages must not read through a name of theirs."""
+        """Return whether the Host header names this machine, to prevent DNS rebinding by other sites."""
         if not self.server.loopback:
             return True
         host = (self.headers.get("Host") or "").rsplit(":", 1)[0].strip("[]")
@@ -303,7 +303,7 @@ def _region(shown: Shown, query: Query) -> Answer:
 def _checked(
     answer: Callable[[Shown, Query], Answer], shown: Shown, query: Query
 ) -> Answer:
-    """An answer, if the files were those that were opened until it was made; else that they were not, first of all."""
+    """Return a response after checking that the files are unchanged; a change takes precedence over other errors."""
     try:
         return answer(shown, query)
     finally:

@@ -1,4 +1,4 @@
-"""What the page asks for: descriptions, frames as 16-bit codes, series at a place, coasts, and regions to keep."""
+"""Data for the page: descriptions, frames as 16-bit codes, series at a location, coasts, and regions to download."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from deepcams.view.watch import Watch
 from deepcams.writers.layout import COORDINATES, CRS
 
 LARGEST_DOWNLOAD = 500_000_000
-"""Bytes of values, uncompressed."""
+"""Maximum uncompressed size of a download, bytes."""
 
 CODE_UNIT, CODE_TOP = 0.01, 1e5
-"""Codes 1..65535 stand for log(1 + v / unit) from 0 to that of the top: exact to 2.5e-4 of a value; 0 is missing."""
+"""Codes 1..65535 encode log(1 + v / unit) for v from 0 to the top, with relative error 2.5e-4; 0 is missing."""
 
 _MINUTE = np.timedelta64(1, "m")
-_HELD_MINUTES = 180  # an original's frame stands for the hours until the next one
+_HELD_MINUTES = 180  # a frame of the original is valid until the next one
 
 
 def encode(values: np.ndarray) -> np.ndarray:
-    """Concentrations (ug m-3, NaN missing) as 16-bit codes, little-endian."""
+    """Encode concentrations (ug m-3, NaN missing) as 16-bit codes, little-endian."""
     factor = np.float32(65534 / np.log1p(CODE_TOP / CODE_UNIT))
     scaled = np.log1p(
         np.minimum(values, np.float32(CODE_TOP)) * np.float32(1 / CODE_UNIT)
@@ -41,7 +41,7 @@ def encode(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Box:
-    """What a map shows, degrees; west < east, in any turn of longitude."""
+    """The area of a map, degrees; west < east, with any offset of 360."""
 
     west: float
     south: float
@@ -51,7 +51,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame's codes, north to south and eastward, and where they lie (outer edges of the cells)."""
+    """One frame's codes, north to south and eastward, and its extent (outer edges of the cells)."""
 
     codes: np.ndarray
     minute: int
@@ -66,10 +66,10 @@ class Shown:
 
     Args:
         ours: canonical field, lazy.
-        original: what it was made from, to stand beside it; or ``None``.
-        stations: to show with the series; or ``None``.
-        title: for the page.
-        watch: tells whether the fields' files are still those that were opened.
+        original: field that it was made from, shown beside it; or ``None``.
+        stations: stations shown with the series; or ``None``.
+        title: title of the page.
+        watch: checks whether the fields' files are unchanged.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Shown:
         self._ahead = Prefetcher()
 
     def close(self) -> bool:
-        """Stop reading ahead; whether nothing is being read any more, or soon."""
+        """Stop prefetching; return whether all reads have ended in time."""
         return self._ahead.close()
 
     def about(self) -> dict[str, Any]:
-        """What the page must know before it asks for anything else; JSON types."""
+        """Return what the page needs before any other request, as JSON types."""
         from deepcams.plotting import style
 
         table = style.colours(style.CONCENTRATION_COLOURS)(np.linspace(0, 1, 256))
@@ -128,15 +128,15 @@ class Shown:
         }
 
     def frame(self, name: str, minute: int, box: Box) -> Frame:
-        """A field's frame in a box.
+        """Return a field's frame in a box.
 
         Args:
-            name: ``ours`` (this very minute) or ``original`` (the last frame, less than 3 h old).
-            minute: since 1970 UTC.
-            box: what is wanted.
+            name: ``ours`` (exactly this minute) or ``original`` (the last frame, less than 3 h old).
+            minute: minutes since 1970 UTC.
+            box: requested area.
 
         Raises:
-            InputError: no such field, hour or node.
+            InputError: the field, hour or node does not exist.
         """
         blocks = self._blocks(name)
         at = self._index(name, minute)
@@ -177,17 +177,18 @@ class Shown:
         last: int,
         only: str | None = None,
     ) -> dict[str, Any]:
-        """All fields at their node next to a place, and the nearest station, over [first, last] minutes.
+        """Return all fields at the node nearest to a location, and the nearest station, over [first, last].
 
         Args:
-            longitude: degrees, in any turn.
+            longitude: degrees, modulo 360.
             latitude: degrees.
-            first: minute since 1970 UTC.
-            last: minute, not before the first.
+            first: minutes since 1970 UTC.
+            last: minutes since 1970 UTC, not before ``first``.
             only: one of the fields, or ``station``; a field without a node there is left out.
 
         Raises:
-            InputError: no such place, span, field or station; without ``only``: a place beyond all fields.
+            InputError: an invalid location or span, or an unknown field or station; without ``only`` also a location
+                outside all fields.
         """
         if not (-90 <= latitude <= 90 and first <= last):
             raise InputError(
@@ -227,7 +228,7 @@ class Shown:
         return found
 
     def lines(self, box: Box) -> dict[str, list[list[float]]]:
-        """Coasts in a box, and borders between countries: lists of longitude, latitude, longitude, .. in degrees."""
+        """Return coasts and country borders in a box: lists of longitude, latitude, longitude, .. in degrees."""
         from deepcams.plotting.outlines import lines_in
 
         edges = box.west, box.south, min(box.east, box.west + 360), box.north
@@ -237,10 +238,10 @@ class Shown:
         }
 
     def region(self, name: str, box: Box, first: int, last: int) -> bytes:
-        """A netCDF file of a field in a box, at all of its times in [first, last] minutes.
+        """Return a netCDF file of a field in a box, at all of its times in [first, last] (minutes since 1970).
 
         Raises:
-            InputError: nothing there, or more than :data:`LARGEST_DOWNLOAD`.
+            InputError: there are no values, or more than :data:`LARGEST_DOWNLOAD`.
         """
         blocks = self._blocks(name)
         grid, minutes = blocks.grid, self.minutes[name]
@@ -304,7 +305,7 @@ class Shown:
         encoding["time"] = {"units": "minutes since 2003-01-01", "dtype": "int64"}
         return bytes(
             dataset.to_netcdf(engine="netcdf4", encoding=encoding)
-        )  # in memory: nothing to clear away
+        )  # in memory: no temporary file
 
 
 def _stamp(minute: Any) -> str:
@@ -321,7 +322,7 @@ def _listed(values: np.ndarray) -> list[float | None]:
 
 
 def _window(grid: Grid, box: Box) -> tuple[slice, int, np.ndarray]:
-    """The rows whose cells a box touches, and the columns: the first, and all of them, counted on beyond the globe."""
+    """Return the rows whose cells a box touches, the first column, and all columns, which may wrap."""
     if not (box.south < box.north and box.west < box.east):
         raise InputError("box", "west < east and south < north", f"{box}")
     top = max(int(np.floor((90 - box.north) / grid.row_step + 0.5)) - grid.north, 0)
@@ -345,7 +346,7 @@ def _window(grid: Grid, box: Box) -> tuple[slice, int, np.ndarray]:
 
 
 def _nearest(grid: Grid, longitude: float, latitude: float) -> tuple[int, int] | None:
-    """The row and column of the cell that holds a place, or ``None``."""
+    """Return row and column of the cell that contains a location, or ``None``."""
     row = int(np.floor((90 - latitude) / grid.row_step + 0.5)) - grid.north
     column = (int(np.floor(longitude / grid.step + 0.5)) - grid.west) % grid.around
     return (row, column) if 0 <= row < grid.rows and column < grid.columns else None

@@ -1,4 +1,4 @@
-"""``deepcams view``: open what is to be shown, and serve it until stopped."""
+"""``deepcams view``: open the data and serve the page until stopped."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def open_shown(
     stations: Sequence[str | Path] | str | Path = (),
     variable: str | None = None,
 ) -> Shown:
-    """Open what a page shows; no values are read.
+    """Open the data of a page, without reading values.
 
     Args:
-        store: a field: deepcams' output, or whatever :func:`deepcams.open_field` opens.
-        original: the field to stand beside it.
+        store: a field: output of deepcams, or anything that :func:`deepcams.open_field` opens.
+        original: field shown beside it.
         stations: observations in the columns of OpenAQ's archive.
-        variable: which variable of the fields; default PM2.5.
+        variable: name of the variable of the fields; default: PM2.5.
 
     Raises:
         InputError: see :func:`deepcams.open_field` and :func:`deepcams.open_openaq`.
-        MissingExtraError: stations without the extra [stations].
+        MissingExtraError: stations are given and the extra [stations] is not installed.
     """
     files = find_field_files(store, urls=False)
     others = find_field_files(original, urls=False) if original else []
-    watch = Watch([*files, *others])  # before anything is read of them
+    watch = Watch([*files, *others])  # before reading anything
     with long_means_opened():
         ours = open_files(files, variable)
         beside = open_files(others, variable) if others else None
@@ -56,22 +56,22 @@ def view(
     told: Callable[[str], None] | None = None,
     for_good: bool = False,
 ) -> bool:
-    """Serve a page until the process is interrupted (Ctrl-C) or asked to end.
+    """Serve a page until the process is interrupted (Ctrl-C) or terminated.
 
     Args:
         shown: see :func:`open_shown`.
-        host: address to listen at; any but a loopback one lets others in.
-        port: to listen at; 0: any that is free.
+        host: address to listen on; any other than a loopback address gives others access.
+        port: port to listen on; 0: any free one.
         told: called with the page's address once it can be opened.
-        for_good: whether the process ends after this: it then takes no further notice of Ctrl-C and SIGTERM, so that
-            whoever is impatient does not interrupt the ending. Else they do again what they did before.
+        for_good: whether the process ends afterwards: Ctrl-C and SIGTERM are then ignored from the first one on, so
+            that repeated ones do not interrupt the shutdown. Otherwise the previous handlers are restored.
 
     Returns:
-        whether all is at rest; else some thread is still in the midst of a long answer, and a process that ends in the
-        usual way may pull the libraries from under it.
+        whether all threads are idle; otherwise a thread is still busy with a long response, and it may crash if the
+        process exits normally.
 
     Raises:
-        InputError: the port is taken, or the address is none of this machine's.
+        InputError: the port is taken, or the address does not belong to this machine.
     """
     with Server(shown, host, port) as server:
         if not server.loopback:
@@ -92,9 +92,9 @@ def view(
 
 
 def _stop_once() -> dict[int, Any]:
-    """Let Ctrl-C and SIGTERM interrupt, also where a shell has put the process into the background; returns what was.
+    """Make the first Ctrl-C or SIGTERM interrupt, even in a background process; return the previous handlers.
 
-    The first does; whoever is impatient would else interrupt the stopping itself.
+    Later signals are ignored, because they would interrupt the shutdown itself.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}

@@ -1,4 +1,4 @@
-"""The stations that a map shows, and what the nearest of them reported, after quality control."""
+"""Stations on the map, and the values of the nearest one after quality control."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from deepcams.stations.archive.quality import Control, Quality
 from deepcams.stations.archive.sorted_copy import StationArchive
 
 FARTHEST_KM = 200.0
-"""A station farther away says nothing of a place."""
+"""Maximum distance, km, of a station to be shown for a location."""
 MOST_TRIED = 5
-"""Of the nearest stations: where one reports nothing in the span, the next is asked."""
+"""Number of nearest stations tried: if one has no values in the span, the next is used."""
 
 
 class Stations:
@@ -30,14 +30,14 @@ class Stations:
         self._known = np.flatnonzero(
             np.isfinite(self._latitude) & np.isfinite(self._longitude)
         )
-        # Values are judged station by station; twins (a pair's other half) and a month's completeness are for scores.
+        # Only checks of single stations apply; those of co-located pairs and monthly completeness are for scores.
         skipped = Quality.without(["twins", "completeness"])
         self._control = Control(
             table, archive.units, skipped, np.zeros((0, 2), np.int64)
         )
 
     def places(self) -> list[list[float]]:
-        """Longitude and latitude of each station that has a place."""
+        """Return longitude and latitude of each station with coordinates."""
         pairs = np.stack(
             [self._longitude[self._known], self._latitude[self._known]], axis=1
         )
@@ -46,11 +46,11 @@ class Stations:
     def near(
         self, longitude: float, latitude: float, first: int, last: int
     ) -> dict[str, Any] | None:
-        """The nearest station that reports in [first, last] minutes, and the means of hours whose middle is in them.
+        """Return the nearest station with hourly means whose mid-hour is in [first, last] (minutes since 1970).
 
         Returns:
-            name, id, place, distance (km), and values at the middle of their hours; the very nearest, without values,
-            where none of the nearest :data:`MOST_TRIED` has any; ``None`` with none within :data:`FARTHEST_KM`.
+            name, id, coordinates, distance (km), and values at mid-hours; the very nearest station without values if
+            none of the nearest :data:`MOST_TRIED` has any; ``None`` if none is within :data:`FARTHEST_KM`.
         """
         distances = _kilometres(
             longitude,
@@ -70,8 +70,8 @@ class Stations:
     def _report(
         self, number: int, kilometres: float, first: int, last: int
     ) -> dict[str, Any]:
-        """What one station measured."""
-        # Outliers are told from the weeks round them.
+        """Return the description and values of one station."""
+        # Outliers are detected from the surrounding weeks.
         margin = 8 * 86400
         rows = self._archive.read(
             np.array([number]), first * 60 - margin, last * 60 + margin
@@ -94,7 +94,7 @@ class Stations:
 def _kilometres(
     longitude: float, latitude: float, longitudes: np.ndarray, latitudes: np.ndarray
 ) -> np.ndarray:
-    """Great-circle distances."""
+    """Return great-circle distances, km."""
     y, x, ys, xs = (
         np.deg2rad(angle) for angle in (latitude, longitude, latitudes, longitudes)
     )

@@ -1,4 +1,4 @@
-"""Whether what is shown is still what was opened: its values are read when asked for, its times were read before."""
+"""Detection of changes to the shown files: times are read on opening, but values only on request."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _Stamp = tuple[int, int, int, int]
 
 
 class ChangedError(DeepcamsError):
-    """What is shown was deleted or replaced.
+    """A shown file was deleted or replaced.
 
     Args:
-        file: that was.
-        gone: whether nothing is in its place.
+        file: the file.
+        gone: whether it was deleted without replacement.
     """
 
     def __init__(self, file: object, gone: bool) -> None:
@@ -28,12 +28,12 @@ class ChangedError(DeepcamsError):
 
 
 class Watch:
-    """Remembers files as they are now.
+    """A snapshot of the state of files.
 
-    Of a Zarr store, the metadata count: a run that goes on adds chunks to it, and leaves them as they are.
+    For Zarr stores only the metadata are checked: a running downscaling adds chunks, but leaves the metadata unchanged.
 
     Args:
-        files: what will be shown.
+        files: files that will be shown.
     """
 
     def __init__(self, files: Sequence[DataFile] = ()) -> None:
@@ -42,10 +42,10 @@ class Watch:
         ]
 
     def check(self) -> None:
-        """Look again.
+        """Compare the files with the snapshot.
 
         Raises:
-            ChangedError: a file is gone, or another one is in its place.
+            ChangedError: a file was deleted or replaced.
         """
         for file, path, before in self._stamps:
             now = _stamp(path)
@@ -67,7 +67,7 @@ def _parts(file: DataFile) -> Iterator[Path]:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """What no other file has: a copy may bear the first one's times and number, but not its time of change."""
+    """Return a stamp unique to a file: a copy may share modification time and inode, but not the change time."""
     try:
         found = path.stat()
     except OSError:
