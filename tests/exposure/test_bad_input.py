@@ -55,6 +55,8 @@ def test_zones_that_cannot_be_used(refused: Command) -> None:
     write_geojson(Path("swapped.geojson"), {"one": rectangle(30, 100, 40, 120)})
     said = zones_said(refused, zones="swapped.geojson")
     assert "latitude and longitude are swapped" in said
+    write_geojson(Path("round.geojson"), {"one": rectangle(0, 0, 1e9, 9)})
+    assert "longitudes within -720..720" in zones_said(refused, zones="round.geojson")
     write_geojson(Path("none.geojson"), {})
     assert "at least one polygon" in zones_said(refused, zones="none.geojson")
     Path("text.gpkg").write_text("no zones")

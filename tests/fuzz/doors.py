@@ -419,7 +419,7 @@ def read_places(folder: Path) -> None:
     from deepcams.core.field import as_field
     from deepcams.exposure import point_exposure, read_points
 
-    point_exposure(as_field(world()), read_points(only(folder)), every="hour")
+    point_exposure(as_field(world()), read_points(only(folder)), over="hour")
 
 
 # Experiments and settings

@@ -226,6 +226,17 @@ def test_a_file_that_promises_more_than_memory_holds(
         open_field(path)
 
 
+@pytest.mark.parametrize("kind", [str, "S1"], ids=["strings", "characters"])
+def test_a_file_that_promises_endless_texts(kind: Any, tmp_path: Path) -> None:
+    path, dims = tmp_path / "a.nc", ("time", "lat", "letters")
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in zip(dims, (12, 24, 2**31 - 1), strict=True):
+            file.createDimension(name, size)
+        file.createVariable("note", kind, dims, chunksizes=(1, 1, 1024))
+    with pytest.raises(InputError, match="expected a coordinate note of at most"):
+        open_field(path)
+
+
 def test_a_grib_message_of_one_value_everywhere(tmp_path: Path) -> None:
     eccodes = pytest.importorskip("eccodes")
     handle = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")

@@ -19,6 +19,8 @@ from deepcams.files.records import fingerprint
 COUNTRIES = "countries"
 """Name, given instead of a file, of the countries that come with the package."""
 _FILE = Path(__file__).with_name("countries.npz")
+_MOST_EASTWARD = 720.0
+"""Largest longitude, degrees: a zone may continue beyond a meridian, not circle the Earth for ever."""
 _PER_DEGREE = 1000  # units of the integers in that file
 _PIECES = 1000
 """Smallest number of pieces into which an edge as long as the whole extent is cut before reprojection."""
@@ -209,6 +211,10 @@ def _in_degrees(table: Any, path: Path) -> Any:
             do = "latitude and longitude are swapped: write longitude first"
         found = f"{north if worst == north else south:g}"
         raise InputError(path, "latitudes within -90..90", found, do)
+    if max(-west, east) > _MOST_EASTWARD:
+        found = f"{west:g}..{east:g}"
+        expected = f"longitudes within -{_MOST_EASTWARD:g}..{_MOST_EASTWARD:g}"
+        raise InputError(path, expected, found, "correct the coordinates or their CRS")
     return table
 
 

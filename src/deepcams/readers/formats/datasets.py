@@ -209,7 +209,8 @@ def _open_netcdf(path: Path, file: DataFile) -> xr.Dataset:
     manager: Any = CachingFileManager(netCDF4.Dataset, str(path), **options)
     store = NetCDF4DataStore(manager, mode="r")  # type: ignore[no-untyped-call]
     for name, variable in store.ds.variables.items():
-        if variable.ndim < 2:  # text chunks may be read on opening
+        # text may be read on opening, of several dimensions too
+        if variable.ndim < 2 or variable.dtype is str or variable.dtype == "S1":
             check_size(file, f"coordinate {name}", variable.size, MOST_STEPS)
     # To find the engine, xarray would import all that are installed: cfgrib takes as long as everything else.
     dataset = xr.open_dataset(
