@@ -227,7 +227,7 @@ def test_a_file_that_promises_more_than_memory_holds(
 
 
 @pytest.mark.parametrize("kind", [str, "S1"], ids=["strings", "characters"])
-def test_a_file_that_promises_endless_texts(kind: Any, tmp_path: Path) -> None:
+def test_a_file_that_promises_endless_texts(kind: object, tmp_path: Path) -> None:
     path, dims = tmp_path / "a.nc", ("time", "lat", "letters")
     with netCDF4.Dataset(path, "w") as file:
         for name, size in zip(dims, (12, 24, 2**31 - 1), strict=True):
